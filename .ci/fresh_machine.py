@@ -1,6 +1,7 @@
-"""The part of fresh-machine that runs inside: give README's two commands to a shell as a person would.
+"""The inner part of fresh-machine: give README's two commands to a shell as a person would.
 
-Needs only the standard library of a bare Debian python3. Prints what it sees; exits 1 with what went wrong.
+Needs only the standard library of a bare Debian python3. Prints what it sees, and exits with
+status 1 after saying what went wrong.
 """
 
 import os
@@ -53,7 +54,7 @@ class Terminal:
         return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self, seconds: float) -> int:
-        """The exit status of the command; a failure of the whole check if it does not end in time."""
+        """The exit status of the command, which has so long to end."""
         deadline = time.monotonic() + seconds
         while not self.ended():
             if time.monotonic() > deadline:
@@ -102,7 +103,9 @@ def load(server: Terminal) -> None:
     if body.returncode != 0 or not body.stdout:
         fail(f"curl: {body.stderr or 'an empty answer'}", server)
     print(f"curl {URL}: {body.stdout.strip()!r}")
-    report = subprocess.run(["wrk", "-t1", "-c64", "-d5s", URL], capture_output=True, text=True).stdout
+    report = subprocess.run(
+        ["wrk", "-t1", "-c64", "-d5s", URL], capture_output=True, text=True
+    ).stdout
     print(report.strip())
     if "Socket errors" in report or "Non-2xx" in report:
         fail("wrk saw errors", server)

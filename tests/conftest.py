@@ -1,0 +1,32 @@
+"""What the whole suite shares: the leak check on every test of the core.
+
+A test below tests/core is run several times over and fails if anything grows each time. One that
+cannot be repeated says so: `@pytest.mark.no_leak_check("reason")`.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.leaks import leak_checked, wants_leak_check
+
+pytest_plugins = ["pytester"]
+LEAK_CHECKED = Path(__file__).parent / "core"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "no_leak_check(reason): run the body of this core test only once, because ..."
+    )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Put the leak check around the body of each test of the core."""
+    if not isinstance(item, pytest.Function) or LEAK_CHECKED not in item.path.parents:
+        return
+    marker = item.get_closest_marker("no_leak_check")
+    if marker is None:
+        if wants_leak_check(item.function):
+            item.obj = leak_checked(item.obj)
+    elif len(marker.args) != 1 or not isinstance(marker.args[0], str) or marker.kwargs:
+        raise pytest.UsageError(f"{item.nodeid}: no_leak_check takes the reason, one string")
