@@ -1,0 +1,327 @@
+"""From bytes to requests: the glue between httptools and a connection, without any I/O.
+
+llhttp parses all it is given. One read may therefore complete several pipelined requests and
+begin another, so finished heads wait in a queue, each with the Body its later bytes go to.
+Headers go straight into the WSGI environ, because any form in between would cost a second pass
+over them for every request.
+
+llhttp itself refuses what would let two parsers disagree about where a request ends: bare line
+feeds, folded lines, blanks before a colon, Content-Length twice or beside Transfer-Encoding,
+malformed chunks. What it leaves open is refused here.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import NoReturn
+from urllib.parse import unquote_to_bytes
+from wsgiref.types import WSGIEnvironment
+
+from ringlet.servers.http_body import NO_BODY, Body
+from ringlet.servers.http_limits import HTTPLimits, RequestError
+from ringlet.servers.http_names import KEYS, environ_key, header_name
+
+HTTPTOOLS_ERROR: ImportError | None = None
+try:
+    from httptools import (
+        HttpParserCallbackError,
+        HttpParserError,
+        HttpParserUpgrade,
+        HttpRequestParser,
+    )
+except ImportError as error:  # it belongs to an extra, so ringlet itself works without it
+    HTTPTOOLS_ERROR = error
+
+
+def require_httptools(who: str) -> None:
+    """Raise ImportError, naming `who` needs it and what to install, if httptools is missing."""
+    if HTTPTOOLS_ERROR is not None:
+        raise ImportError(
+            f"{who} needs httptools, which cannot be imported ({HTTPTOOLS_ERROR}): "
+            "install the extra with: pip install 'ringlet[server]'",
+            name="httptools",
+        ) from HTTPTOOLS_ERROR
+
+
+#: The methods of HTTP that llhttp knows; it also knows RTSP's and Icecast's, and CONNECT.
+_METHODS = {
+    method: method.decode("ascii")
+    for method in (
+        b"ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR "
+        b"MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT "
+        b"SEARCH SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
+    ).split()
+}
+
+#: Headers that must not come twice. (Content-Length twice is refused by llhttp.)
+_SINGLE = frozenset(("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING"))
+
+#: Headers that bear on framing or on the connection, so that their request takes a closer look.
+_UNUSUAL = frozenset(("CONTENT_LENGTH", "HTTP_CONNECTION", "HTTP_TRANSFER_ENCODING"))
+
+_DIGITS = re.compile("[0-9]{1,18}")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_ABSOLUTE = re.compile(r"(?i:https?)://(?P<authority>[^/]+)(?P<path>/.*)?")
+
+
+class Request:
+    """One request whose head is complete.
+
+    `environ` is the WSGI environ, `body` the Body in its `wsgi.input`; `http11` is False for
+    HTTP/1.0; `keep_alive` tells whether the client wants to go on after the response.
+    """
+
+    __slots__ = ("body", "environ", "http11", "keep_alive")
+
+    def __init__(
+        self, environ: WSGIEnvironment, body: Body, http11: bool, keep_alive: bool
+    ) -> None:
+        self.environ = environ
+        self.body = body
+        self.http11 = http11
+        self.keep_alive = keep_alive
+
+
+class RequestParser:
+    """Turns what one connection received into `requests`, until one is a `failure`.
+
+    `base` holds the environ entries common to all requests of the connection. `receive` is what
+    the bodies call to get more. After a failure nothing more may be fed; the requests queued
+    before it are good.
+    """
+
+    def __init__(
+        self, base: WSGIEnvironment, limits: HTTPLimits, receive: Callable[[Body], None]
+    ) -> None:
+        self.requests: deque[Request] = deque()
+        self.failure: RequestError | None = None
+        self._base = base
+        self._limits = limits
+        self._receive = receive
+        #: Where headers go: the environ of the request under way; for trailers, and for what
+        #: is read while a declined upgrade is undone, a dict nobody looks at.
+        self._environ = base.copy()
+        self._header_bytes = 0
+        self._header_count = 0
+        #: A header that bears on framing or on the connection was seen.
+        self._unusual = False
+        #: The Host last found well-formed; most connections only ever send one.
+        self._good_host = ""
+        #: The body under way.
+        self._body: Body | None = None
+        #: The request under way asked for an upgrade, so llhttp will skip its body.
+        self._upgrading = False
+        self._target: list[bytes] = []
+        self.on_url = self._target.append
+        self._parser = HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Parse `data`: `requests` grows, bodies are fed, or `failure` is set."""
+        rest: bytes | memoryview = data
+        try:
+            while True:
+                try:
+                    self._parser.feed_data(rest)
+                    return
+                except HttpParserUpgrade as upgrade:
+                    rest = memoryview(rest)[upgrade.args[0] :]
+                    self._decline_upgrade()
+        except HttpParserError as error:
+            if self.failure is not None:
+                return  # one of the callbacks below refused
+            if isinstance(error, HttpParserCallbackError) and error.__context__ is not None:
+                # Not about the request: a KeyboardInterrupt, say, that hit a callback.
+                raise error.__context__ from None
+            self.failure = RequestError(400, str(error))
+
+    def close(self) -> None:
+        """Break the cycle through httptools, so that the connection's memory is freed at once."""
+        del self._parser
+
+    def check_unfinished_head(self, size: int) -> None:
+        """Refuse a head that is still incomplete although reads of it alone gave `size` bytes."""
+        if sum(map(len, self._target)) > self._limits.max_request_line:
+            self._refuse(414, f"the request line exceeds {self._limits.max_request_line} bytes")
+        if size > self._limits.max_header_bytes + self._limits.max_request_line:
+            self._refuse(431, f"the headers exceed {self._limits.max_header_bytes} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_count += 1
+        self._header_bytes += len(name) + len(value) + 4  # a colon, a blank, CR and LF
+        limits = self._limits
+        if self._header_count > limits.max_headers or self._header_bytes > limits.max_header_bytes:
+            self._refuse_headers()
+        key = KEYS.get(name)
+        if key is None:
+            key = environ_key(name)
+        if not key:
+            return
+        text = value.decode("latin-1").rstrip(" \t")
+        environ = self._environ
+        if key in environ:
+            self._repeat(key, text)
+        else:
+            environ[key] = text
+        if key in _UNUSUAL:
+            self._unusual = True
+
+    def on_headers_complete(self) -> None:
+        parts = self._target
+        if self._body is not None:
+            parts.clear()  # the head that undoes an upgrade
+            return
+        environ = self._environ
+        parser = self._parser
+        target = (parts[0] if len(parts) == 1 else b"".join(parts)).decode("latin-1")
+        parts.clear()
+        raw_method = parser.get_method()
+        method = _METHODS.get(raw_method)
+        if method is None:
+            self._refuse(501, "this method is not implemented")
+        if len(target) + len(raw_method) + len("  HTTP/1.1") > self._limits.max_request_line:
+            self._refuse(414, f"the request line exceeds {self._limits.max_request_line} bytes")
+        path, _, query = target.partition("?")
+        if path[:1] != "/" or "#" in target:
+            path = self._unusual_path(path, target)
+        if "%" in path:
+            path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+        environ["REQUEST_METHOD"] = method
+        environ["PATH_INFO"] = path
+        environ["QUERY_STRING"] = query
+        environ["REQUEST_URI"] = environ["RAW_URI"] = target
+
+        body = NO_BODY
+        http11 = True
+        keep_alive = parser.should_keep_alive()
+        # llhttp keeps only HTTP/1.1 alive when no Connection header asks for it.
+        if self._unusual or not keep_alive:
+            http11 = self._check_version()
+            body = self._check_framing(http11)
+        host = environ.get("HTTP_HOST")
+        if host != self._good_host or not host:
+            self._check_host(host, http11)
+
+        self.requests.append(Request(environ, body, http11, keep_alive))
+        if body is NO_BODY:
+            self._begin()
+        else:
+            environ["wsgi.input"] = body
+            self._body = body
+            self._environ = {}
+
+    def on_body(self, data: bytes) -> None:
+        body = self._body
+        assert body is not None
+        body.feed(data)
+        if self._limits.max_body is not None and body.received > self._limits.max_body:
+            self._refuse(413, f"the body exceeds {self._limits.max_body} bytes")
+
+    def on_message_complete(self) -> None:
+        body = self._body
+        if body is not None and not self._upgrading:
+            body.complete = True
+            self._begin()
+
+    def _begin(self) -> None:
+        """Make ready for the next request's head."""
+        self._environ = self._base.copy()
+        self._header_bytes = self._header_count = 0
+        self._unusual = False
+        self._body = None
+
+    def _decline_upgrade(self) -> None:
+        """Put llhttp back to where the body of a request that asked for an upgrade begins.
+
+        It takes all that follows such a request for another protocol. We stay with HTTP, as a
+        server may, and a head that asks for nothing leads it to the same place.
+        """
+        self._upgrading = False
+        self._header_bytes = self._header_count = 0
+        body = self._body
+        if body is not None:
+            framing = (
+                "Transfer-Encoding: chunked"
+                if body.length is None
+                else f"Content-Length: {body.length}"
+            )
+            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("latin-1"))
+
+    def _refuse(self, status: int, reason: str) -> NoReturn:
+        """Called in callbacks, whose exceptions httptools replaces with its own."""
+        self.failure = RequestError(status, reason)
+        raise self.failure
+
+    def _refuse_headers(self) -> None:
+        limits = self._limits
+        if self._header_count > limits.max_headers:
+            self._refuse(431, f"there are more than {limits.max_headers} headers")
+        self._refuse(431, f"the headers exceed {limits.max_header_bytes} bytes")
+
+    def _repeat(self, key: str, text: str) -> None:
+        """Join the values of a header that came before in the same head."""
+        if key in _SINGLE:
+            self._refuse(400, f"{header_name(key)} is given more than once")
+        joint = "; " if key == "HTTP_COOKIE" else ","
+        self._environ[key] += joint + text
+
+    def _unusual_path(self, path: str, target: str) -> str:
+        """The path of a request target that is not just a path."""
+        environ = self._environ
+        if "#" in target:
+            self._refuse(400, "the request target has a fragment")
+        if path == "*" and self._parser.get_method() == b"OPTIONS":
+            return path
+        match = _ABSOLUTE.fullmatch(path)
+        if match is None:
+            self._refuse(400, "the request target is neither a path nor a URL")
+        if "HTTP_HOST" not in environ:
+            self._check_host(None, self._check_version())
+        # An absolute target overrides the Host header, which proxies may not have rewritten.
+        environ["HTTP_HOST"] = match["authority"]
+        return match["path"] or "/"
+
+    def _check_host(self, host: str | None, http11: bool) -> None:
+        if host is None:
+            if http11:
+                self._refuse(400, "HTTP/1.1 asks for a Host header")
+        elif _HOST.fullmatch(host) is None:
+            self._refuse(400, "the Host header is malformed")
+        else:
+            self._good_host = host
+
+    def _check_version(self) -> bool:
+        """Whether the request is HTTP/1.1 rather than HTTP/1.0; others are refused."""
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self._refuse(505, "this server speaks HTTP/1.1")
+        self._environ["SERVER_PROTOCOL"] = f"HTTP/{version}"
+        return version == "1.1"
+
+    def _check_framing(self, http11: bool) -> Body:
+        """The body that the headers announce."""
+        environ = self._environ
+        coding = environ.get("HTTP_TRANSFER_ENCODING")
+        announced = environ.get("CONTENT_LENGTH")
+        length: int | None = 0
+        if coding is not None:
+            if not http11 or announced is not None:
+                self._refuse(400, "Transfer-Encoding has no place in this request")
+            if coding.lower() != "chunked":
+                self._refuse(501, "the only transfer coding this server knows is chunked")
+            length = None
+        elif announced is not None:
+            if not _DIGITS.fullmatch(announced):
+                self._refuse(400, "Content-Length is malformed")
+            length = int(announced)
+            if self._limits.max_body is not None and length > self._limits.max_body:
+                self._refuse(413, f"the body exceeds {self._limits.max_body} bytes")
+        self._upgrading = self._parser.should_upgrade() and length != 0
+        if length == 0:
+            return NO_BODY
+        body = Body(self._receive, length)
+        expectation = environ.get("HTTP_EXPECT")
+        if expectation is not None and http11:
+            if expectation.lower() != "100-continue":
+                self._refuse(417, "the only expectation this server knows is 100-continue")
+            body.expects_continue = True
+        return body

@@ -1,0 +1,136 @@
+"""Reading requests off one connection, within the time and size a client is granted.
+
+The code here blocks in plain style. It needs only what the standard library's sockets have, and
+becomes cooperative through the sockets it is given.
+"""
+
+from time import monotonic
+from wsgiref.types import WSGIEnvironment
+
+from ringlet.servers.http_body import NO_BODY, Body
+from ringlet.servers.http_limits import HTTPLimits, RequestError
+from ringlet.servers.http_parser import Request, RequestParser
+from ringlet.servers.http_wire import Wire
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+#: Bytes of a body the application did not read that are read on its behalf to save the
+#: connection. Beyond that a new connection is cheaper.
+DRAIN_BYTES = 65536
+DRAIN_SECONDS = 5.0
+
+
+class RequestReader:
+    """The requests of one connection, in order."""
+
+    __slots__ = ("_limits", "_parser", "_wire")
+
+    def __init__(self, wire: Wire, limits: HTTPLimits, base: WSGIEnvironment) -> None:
+        self._wire = wire
+        self._limits = limits
+        self._parser = RequestParser(base, limits, self._receive_body)
+
+    def next(self) -> Request | None:
+        """The next request, or None when the client has sent its last or was idle for too long.
+
+        Raises RequestError when it must be refused, and OSError when the connection is lost.
+        """
+        parser = self._parser
+        if not parser.requests:
+            if parser.failure is not None:
+                raise parser.failure
+            try:
+                data = self._wire.receive(self._limits.idle_timeout)
+            except TimeoutError:
+                return None
+            if not data:
+                return None
+            parser.feed(data)
+            if not parser.requests:
+                self._finish_head()
+        return parser.requests.popleft()
+
+    def _finish_head(self) -> None:
+        """Read on until the head that has begun is complete."""
+        parser = self._parser
+        allowed = self._limits.header_timeout
+        deadline = None if allowed is None else monotonic() + allowed
+        size = 0
+        while not parser.requests:
+            if parser.failure is not None:
+                raise parser.failure
+            parser.check_unfinished_head(size)
+            try:
+                data = self._wire.receive_until(deadline)
+            except TimeoutError:
+                raise RequestError(408, "the request's head took too long") from None
+            if not data:
+                raise RequestError(400, "the connection ended within the request's head")
+            size += len(data)
+            parser.feed(data)
+
+    def _receive_body(self, body: Body) -> None:
+        """Read once more for a body the application wants to read on."""
+        parser = self._parser
+        if parser.failure is None:
+            self._read_for(body)
+        if parser.failure is not None and not body.complete:
+            raise OSError(
+                f"the request body cannot be read: {parser.failure.reason}"
+            ) from parser.failure
+
+    def _read_for(self, body: Body) -> None:
+        parser = self._parser
+        if body.expects_continue:
+            body.expects_continue = False
+            self._wire.send(CONTINUE)
+        try:
+            data = self._wire.receive(self._limits.io_timeout)
+        except TimeoutError:
+            parser.failure = RequestError(408, "the request's body took too long")
+            return
+        if data:
+            parser.feed(data)
+        else:
+            parser.failure = RequestError(400, "the connection ended within the request's body")
+
+    @property
+    def failure(self) -> RequestError | None:
+        """Why nothing more can be read, if so."""
+        return self._parser.failure
+
+    @property
+    def has_unread_input(self) -> bool:
+        """Whether the client has sent, or may still send, what nobody will read."""
+        return bool(self._parser.requests) or self._parser.failure is not None
+
+    def may_drain(self, body: Body) -> bool:
+        """Whether the connection may outlive this body, as far as can be told now."""
+        if body.complete:
+            return True
+        if body.expects_continue or self._parser.failure is not None:
+            return False
+        return body.length is None or body.length - body.received <= DRAIN_BYTES
+
+    def drain(self, body: Body) -> bool:
+        """Read what the application left of `body`; False if that is not worth it or failed."""
+        if body is NO_BODY:
+            return True
+        deadline = monotonic() + DRAIN_SECONDS
+        enough = body.received + DRAIN_BYTES
+        while not body.complete:
+            if not self.may_drain(body) or body.received > enough:
+                return False
+            try:
+                data = self._wire.receive_until(deadline)
+            except TimeoutError:
+                return False
+            if not data:
+                return False
+            body.discard()
+            self._parser.feed(data)
+        return True
+
+    def close(self) -> None:
+        """Let go of the parser; harmless when done twice."""
+        self._parser.close()

@@ -1,0 +1,311 @@
+"""What an application answers: start_response, and the framing of the body.
+
+Head and first part of the body leave in one write. Apart they would cost a second system call,
+and with Nagle's algorithm and delayed acknowledgements 40 ms.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from types import TracebackType
+
+from ringlet.servers.http_limits import RequestError
+from ringlet.servers.http_parser import Request
+from ringlet.servers.http_reader import RequestReader
+from ringlet.servers.http_wire import SEND_BYTES, Wire
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+
+#: What the server has to know about a response header.
+_ORDINARY, _CONTENT_LENGTH, _CONNECTION, _DATE, _FORBIDDEN = range(5)
+_KINDS = {
+    "connection": _CONNECTION,
+    "content-length": _CONTENT_LENGTH,
+    "date": _DATE,
+    # These are about the connection, which is the server's and not the application's.
+    "keep-alive": _FORBIDDEN,
+    "te": _FORBIDDEN,
+    "trailer": _FORBIDDEN,
+    "transfer-encoding": _FORBIDDEN,
+    "upgrade": _FORBIDDEN,
+}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: Status lines of final responses; the phrase may be empty.
+_STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+#: Kinds of the names applications have used, in the spelling they used; bounded, because some
+#: make names up.
+_known_names: dict[str, int] = {}
+#: For status lines applications have used: whether such a response has no body. Bounded too.
+_known_statuses: dict[str, bool] = {}
+
+
+class Response:
+    """The answer to one request.
+
+    `head_sent` tells whether the client has seen its beginning, so that no other answer is
+    possible, and `complete` whether all of it was sent; `keep_alive` whether the connection can
+    be used again after it.
+    """
+
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_has_date",
+        "_head",
+        "_is_head",
+        "_left",
+        "_reader",
+        "_request",
+        "_wire",
+        "complete",
+        "head_sent",
+        "keep_alive",
+    )
+
+    def __init__(self, wire: Wire, reader: RequestReader, request: Request) -> None:
+        self.head_sent = False
+        self.complete = False
+        self.keep_alive = request.keep_alive
+        self._wire = wire
+        self._reader = reader
+        self._request = request
+        #: Status line and headers so far, without the last line end. None before start_response.
+        self._head: str | None = None
+        self._has_date = False
+        #: Bytes of the body still to come, None if its length is not known.
+        self._left: int | None = None
+        #: The body goes out in chunks.
+        self._chunked = False
+        #: Asked for before the application can change the environ.
+        self._is_head = request.environ["REQUEST_METHOD"] == "HEAD"
+        #: No body goes out, whatever the application returns: HEAD, or such a status.
+        self._bodiless = self._is_head
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], None]:
+        """PEP 3333's start_response; returns `write`.
+
+        Raises TypeError or ValueError for a status or header that cannot be sent as given,
+        RuntimeError when called twice without `exc_info`, and the exception in `exc_info` when
+        it is too late for another answer.
+        """
+        if exc_info is not None:
+            try:
+                if self.head_sent and exc_info[1] is not None:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # it holds this very frame
+        elif self._head is not None:
+            raise RuntimeError("start_response() was called again: the second call needs exc_info")
+        self._head = None
+        self._has_date = False
+        self._left = None
+        self.keep_alive = self._request.keep_alive
+
+        bodiless = _known_statuses.get(status)
+        if bodiless is None:
+            bodiless = _is_bodiless(status)
+        lines = ["HTTP/1.1 " + status]
+        for name, value in headers:
+            kind = _known_names.get(name)
+            if kind is None:
+                kind = _kind(name)
+            if kind != _ORDINARY and not self._note(kind, name, value, status):
+                continue
+            lines.append(name + ": " + value)
+        head = "\r\n".join(lines)
+        # One look over the whole is less than half the price of one per header.
+        ends = len(lines) - 1
+        if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
+            raise ValueError(f"a header value holds a line break or a NUL: {_culprit(headers)!r}")
+        self._bodiless = bodiless or self._is_head
+        self._head = head
+        return self.write
+
+    def _note(self, kind: int, name: str, value: str, status: str) -> bool:
+        """Take note of a header that matters to the server; whether to send it."""
+        if kind == _CONTENT_LENGTH:
+            if _LENGTH.fullmatch(value) is None or self._left not in (None, int(value)):
+                raise ValueError(f"Content-Length {value!r} is malformed or contradicts another")
+            if status.startswith("204") or self._left is not None:
+                return False
+            self._left = int(value)
+            return True
+        if kind == _CONNECTION:
+            if value.lower() == "close":
+                self.keep_alive = False
+            return False  # the server says what becomes of the connection
+        if kind == _DATE:
+            self._has_date = True
+            return True
+        raise ValueError(f"header {name!r} is about the connection, which the server manages")
+
+    def send(self, result: Iterable[bytes]) -> None:
+        """Send what the application returned, to its end.
+
+        Raises TypeError or ValueError if that is no body or not as long as announced, OSError
+        when the connection is lost, and what iterating over it raises.
+        """
+        if (type(result) is list or type(result) is tuple) and not self.head_sent:
+            if len(result) == 1:
+                self._send_whole(result[0])
+                return
+            if sum(map(len, result)) <= SEND_BYTES:
+                self._send_whole(b"".join(result))
+                return
+            if not self._bodiless:
+                self._announce(sum(map(len, result)))
+        for data in result:
+            if data:
+                self.write(data)
+                if self._bodiless:
+                    break
+        self._finish()
+
+    def write(self, data: bytes, /) -> None:
+        """Send one part of the body; the first one takes the head along."""
+        if not isinstance(data, bytes):
+            raise TypeError(f"a body is made of bytes, not {type(data).__name__}: {data!r:.60}")
+        excess = 0
+        head = b"" if self.head_sent else self._close_head()
+        if self._bodiless:
+            data = b""
+        elif self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        elif self._left is not None:
+            excess = max(0, len(data) - self._left)
+            if excess:
+                data = data[: self._left]
+            self._left -= len(data)
+        self._wire.send(head, data)
+        if excess:
+            raise ValueError(f"the body is at least {excess} bytes longer than its Content-Length")
+
+    def _send_whole(self, body: bytes) -> None:
+        """Send the response in one go."""
+        if not isinstance(body, bytes):
+            raise TypeError(f"a body is made of bytes, not {type(body).__name__}: {body!r:.60}")
+        if self._bodiless:
+            if body and self._is_head:
+                self._announce(len(body))  # as for GET; an empty body says nothing about that
+            body = b""
+        elif self._left is None:
+            self._announce(len(body))
+        elif self._left != len(body):
+            raise ValueError(f"Content-Length is {self._left} but the body has {len(body)} bytes")
+        self._wire.send(self._close_head(), body)
+        self.complete = True
+
+    def _finish(self) -> None:
+        """End a body that was sent in parts."""
+        if not self.head_sent:
+            if not self._bodiless:
+                self._announce(0)
+            self._wire.send(self._close_head())
+        elif self._chunked and not self._bodiless:
+            self._wire.send(b"0\r\n\r\n")
+        if self._left and not self._bodiless:
+            raise ValueError(f"the body ended {self._left} bytes short of its Content-Length")
+        self.complete = True
+
+    def _announce(self, length: int) -> None:
+        """Tell the length of a body, if the application did not."""
+        if self._left is None and self._head is not None:
+            self._head += f"\r\nContent-Length: {length}"
+            self._left = length
+
+    def _close_head(self) -> bytes:
+        """The whole head; the framing of the body is settled here."""
+        head = self._head
+        if head is None:
+            raise RuntimeError("the application gave a body without calling start_response()")
+        request = self._request
+        if not self._has_date:
+            head += date_line()
+        if self._left is None and not self._bodiless:
+            if request.http11:
+                head += "\r\nTransfer-Encoding: chunked"
+                self._chunked = True
+            else:
+                self.keep_alive = False  # the end of the connection is the end of the body
+        if self._wire.closing or not self._reader.may_drain(request.body):
+            self.keep_alive = False
+        if not self.keep_alive:
+            head += "\r\nConnection: close"
+        elif not request.http11:
+            head += "\r\nConnection: keep-alive"
+        # Too late for it: what the client sees next is the final response.
+        request.body.expects_continue = False
+        encoded = (head + "\r\n\r\n").encode("latin-1")
+        self.head_sent = True
+        return encoded
+
+
+def _kind(name: str) -> int:
+    """What kind of header `name` is. Raises TypeError or ValueError if it is no name."""
+    if not isinstance(name, str):
+        raise TypeError(f"a header name is a str, not {type(name).__name__}: {name!r:.60}")
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no header name")
+    kind = _KINDS.get(name.lower(), _ORDINARY)
+    if len(_known_names) < 1024:
+        _known_names[name] = kind
+    return kind
+
+
+def _is_bodiless(status: str) -> bool:
+    """Whether responses with this status have no body. Raises ValueError if it is no status."""
+    if _STATUS.fullmatch(status) is None:
+        raise ValueError(f"status {status!r} is not a final code and a phrase, as in '200 OK'")
+    bodiless = status[:3] in ("204", "304")
+    if len(_known_statuses) < 1024:
+        _known_statuses[status] = bodiless
+    return bodiless
+
+
+def _culprit(headers: list[tuple[str, str]]) -> tuple[str, str] | None:
+    return next((pair for pair in headers if re.search("[\r\n\0]", pair[1])), None)
+
+
+class _DateLine:
+    """The Date header of the current second, made once per second."""
+
+    __slots__ = ("_line", "_second")
+
+    _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+    _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._line = ""
+
+    def __call__(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            # strftime's names of days and months depend on the locale.
+            t = time.gmtime(second)
+            self._line = (
+                f"\r\nDate: {self._DAYS[t.tm_wday]}, {t.tm_mday:02} {self._MONTHS[t.tm_mon - 1]} "
+                f"{t.tm_year} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT"
+            )
+            self._second = second
+        return self._line
+
+
+date_line = _DateLine()
+
+
+def error_response(error: RequestError) -> bytes:
+    """The whole answer to a request that is refused, head and body."""
+    phrase = HTTPStatus(error.status).phrase
+    body = f"{error.status} {phrase}: {error.reason}\n".encode("latin-1", "replace")
+    return (
+        f"HTTP/1.1 {error.status} {phrase}{date_line()}\r\n"
+        "Content-Type: text/plain; charset=iso-8859-1\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    ).encode("latin-1") + body

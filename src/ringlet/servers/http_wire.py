@@ -1,0 +1,120 @@
+"""One connection's socket, as the HTTP server uses it."""
+
+import socket
+import struct
+from contextlib import suppress
+from time import monotonic
+from typing import Protocol
+
+#: Most requests fit into one read of this size.
+RECEIVE_BYTES = 65536
+#: Long data goes out in slices, each with a time limit of its own, so that the limit says how
+#: slow a client may be and not how long a response may be.
+SEND_BYTES = 262144
+#: What is read and thrown away of a client that must be told to stop before it can listen.
+LINGER_BYTES = 1 << 20
+LINGER_SECONDS = 2.0
+
+
+class StreamSocket(Protocol):
+    """What the server needs of a socket; the standard library's and ringlet's have it."""
+
+    def recv(self, bufsize: int, /) -> bytes: ...
+    def sendall(self, data: bytes | memoryview, /) -> None: ...
+    def settimeout(self, value: float | None, /) -> None: ...
+    def setsockopt(self, level: int, option: int, value: bytes, /) -> None: ...
+    def shutdown(self, how: int, /) -> None: ...
+
+
+class Wire:
+    """Reads and writes with a time limit each, and remembers when the connection is `lost`."""
+
+    __slots__ = ("_receive", "_seconds", "_sendall", "_socket", "closing", "lost", "write_timeout")
+
+    def __init__(self, sock: StreamSocket, write_timeout: float | None) -> None:
+        #: An error made the connection unusable, so no answer can be given any more.
+        self.lost = False
+        #: The server is stopping, so the next response says it is the last.
+        self.closing = False
+        #: Seconds for each write of up to SEND_BYTES.
+        self.write_timeout = write_timeout
+        self._socket = sock
+        self._receive = sock.recv
+        self._sendall = sock.sendall
+        self._seconds = write_timeout
+        sock.settimeout(write_timeout)
+
+    def _allow(self, seconds: float | None) -> None:
+        """Set the time limit of the next operation; most often it is the same as before."""
+        if seconds != self._seconds:
+            self._socket.settimeout(seconds)
+            self._seconds = seconds
+
+    def receive(self, seconds: float | None) -> bytes:
+        """What has come in, b"" at the end of input.
+
+        Raises TimeoutError after `seconds`, and OSError when the connection is lost.
+        """
+        self._allow(seconds)
+        try:
+            return self._receive(RECEIVE_BYTES)
+        except TimeoutError:
+            raise
+        except OSError:
+            self.lost = True
+            raise
+
+    def receive_until(self, deadline: float | None) -> bytes:
+        """The same with a moment of `time.monotonic` at which to give up, None for never."""
+        if deadline is None:
+            return self.receive(None)
+        seconds = deadline - monotonic()
+        if seconds <= 0:
+            raise TimeoutError("timed out")
+        return self.receive(seconds)
+
+    def send(self, head: bytes, body: bytes = b"") -> None:
+        """Send `head` and `body`, in one write unless they are long.
+
+        Raises OSError when the connection is lost, TimeoutError if the client does not read.
+        """
+        self._allow(self.write_timeout)
+        try:
+            if len(head) + len(body) <= SEND_BYTES:
+                self._sendall(head + body)
+            else:
+                self._send_slices(head, body)
+        except OSError:
+            self.lost = True
+            raise
+
+    def _send_slices(self, head: bytes, body: bytes) -> None:
+        self._sendall(head + body[:SEND_BYTES])
+        view = memoryview(body)
+        for start in range(SEND_BYTES, len(body), SEND_BYTES):
+            self._sendall(view[start : start + SEND_BYTES])
+
+    def end_input(self) -> None:
+        """Make a pending `receive` return b""; input that has arrived can still be read."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def abort(self) -> None:
+        """Make the close to come a reset, so that no client takes what it has for the whole."""
+        self.lost = True
+        with suppress(OSError):
+            on_and_at_once = struct.pack("ii", 1, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, on_and_at_once)
+
+    def linger(self) -> None:
+        """End our side and read on for a little while.
+
+        A socket closed with unread input resets the connection, and the reset may overtake the
+        last response, which the client then never sees.
+        """
+        deadline = monotonic() + LINGER_SECONDS
+        left = LINGER_BYTES
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            while left > 0 and (data := self.receive_until(deadline)):
+                left -= len(data)
