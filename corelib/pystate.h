@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What of a PyThreadState belongs to a greenlet. pystate.c is the only file that
+   knows one CPython version from another; here is what the versions share. */
+#ifndef RL_PYSTATE_H
+#define RL_PYSTATE_H
+
+#include <Python.h>
+
+#include "stack.h"
+
+struct rl_pystate {
+    void *frame;                /* 3.11, 3.12: the _PyCFrame; later: the top interpreter frame. */
+    _PyErr_StackItem *exc_info; /* The exceptions being handled, innermost first. */
+    PyObject *context;          /* contextvars.Context or NULL for an empty one; owned. */
+    _PyStackChunk *chunk;       /* Newest chunk of the data stack; the oldest is our block. */
+    PyObject **top, **limit;    /* First free word of that chunk, and its end. */
+    int depth;                  /* Python calls on this stack. */
+    int c_depth;                /* 3.12, 3.13: C calls this stack may still make. */
+    int trash;                  /* 3.11, 3.12: nesting of deallocations under way. */
+    int tracing[2];             /* Nesting of trace functions, and the event they see. */
+    _PyErr_StackItem exc_bottom; /* Where exc_info of a new greenlet begins. */
+    void *frame_bottom[3];      /* 3.11, 3.12: the _PyCFrame of a new greenlet. */
+    void *hidden;               /* While evicted: entry frames taken out of the frame chain,
+                                   as addresses in the copy. See rl_pystate_evicted. */
+};
+
+/* Bytes of data stack and of copy buffer that every started greenlet gets from
+   the slab: what a few nested calls need. */
+#define RL_CHUNK_BYTES 1024
+extern const size_t rl_pystate_copy_bytes;
+
+/* Sets up what a new greenlet starts with: no frames, no exception, `context`
+   (a stolen reference, may be NULL), and `block` as its first data chunk. */
+void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, PyObject *context);
+
+/* Saves what belongs to the running greenlet and loads what belongs to `to`,
+   whose stack is `stack`. A pending exception stays where it is. */
+void rl_pystate_swap(PyThreadState *ts, struct rl_pystate *from, struct rl_pystate *to,
+                     const struct rl_stack *stack);
+
+/* Loads only: the running greenlet has ended. */
+void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_stack *stack);
+
+/* From 3.12 on the interpreter links frames through its own C stack. Once a
+   stack is copied out, walking that chain would read what others wrote there:
+   these two take such links out of the chain and put them back. */
+void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack);
+void rl_pystate_restored(struct rl_pystate *state);
+
+/* The top frame of a suspended greenlet. Returns a new reference; NULL without
+   an exception when it has no frame. */
+PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
+                                const struct rl_stack *stack);
+
+/* Replaces the running greenlet's context. Steals `context`, which may be NULL;
+   returns the old one, owned by the caller. */
+PyObject *rl_pystate_set_context(PyThreadState *ts, PyObject *context);
+
+/* The running greenlet's context: borrowed, NULL when empty. */
+PyObject *rl_pystate_context(PyThreadState *ts);
+
+/* Whether the cyclic garbage collector is at work. */
+int rl_pystate_is_collecting(PyThreadState *ts);
+
+/* Whether the interpreter is shutting down. */
+int rl_pystate_is_finalizing(void);
+
+/* Lets tp_finalize run once more for an object that survived it. */
+void rl_pystate_forget_finalized(PyObject *object);
+
+/* The calling thread's state. */
+PyThreadState *rl_pystate_current(void);
+
+#endif

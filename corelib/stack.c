@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE 1
+
+#include "stack.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN 1
+#endif
+#ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+enum {
+    MIN_SLOT = 8 << 20,     /* The usual size of a thread's stack. */
+    MAX_SLOT = 256 << 20,   /* An unlimited RLIMIT_STACK must not eat the address space. */
+    SMALLEST_SLOT = 1 << 20, /* What we settle for when address space is short. */
+    SCRATCH_BYTES = 64 << 10,
+    POISON = 0xDB,          /* Hard mode fills left stacks with it. */
+    MARGIN = 1024,          /* Frames between rl_stack_prepare and the switch itself. */
+};
+
+static size_t reserve_bytes;
+
+void rl_stack_set_reserve(size_t bytes) {
+    reserve_bytes = bytes;
+}
+
+/* Copies like memcpy, but is invisible to the address sanitizer, which objects
+   to reading across the guard zones of a live stack. */
+static void copy_bytes(void *to, const void *from, size_t count) {
+#if defined(WITH_ASAN) && defined(__x86_64__)
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+#elif defined(WITH_ASAN)
+    volatile char *out = to;
+    const volatile char *in = from;
+    while (count--)
+        *out++ = *in++;
+#else
+    memcpy(to, from, count);
+#endif
+}
+
+/* Tells the address sanitizer that a slot's memory has a new meaning. */
+static void unpoison(const struct rl_slot *slot) {
+#ifdef WITH_ASAN
+    if (slot->low)
+        __asan_unpoison_memory_region(slot->low, (size_t)(slot->base - slot->low));
+#else
+    (void)slot;
+#endif
+}
+
+/* The size of the calling thread's own stack in bytes, or 0 when unknown. */
+static size_t thread_stack_bytes(void) {
+#if defined(__linux__)
+    pthread_attr_t attributes;
+    void *low;
+    size_t bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return 0;
+    if (pthread_attr_getstack(&attributes, &low, &bytes) != 0)
+        bytes = 0;
+    pthread_attr_destroy(&attributes);
+    return bytes;
+#else
+    return pthread_get_stacksize_np(pthread_self());
+#endif
+}
+
+/* Reserves `bytes` of address space whose lowest page is a guard. Returns NULL
+   when the system refuses. */
+static char *map_stack(size_t bytes) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#ifdef MAP_STACK
+    flags |= MAP_STACK;
+#endif
+    char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (map == MAP_FAILED)
+        return NULL;
+    if (mprotect(map, (size_t)sysconf(_SC_PAGESIZE), PROT_NONE) != 0) {
+        munmap(map, bytes);
+        return NULL;
+    }
+#ifdef MADV_NOHUGEPAGE
+    madvise(map, bytes, MADV_NOHUGEPAGE);
+#endif
+    return map;
+}
+
+int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned limit, int hard,
+                   void (*entry)(void)) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = thread_stack_bytes();
+    if (bytes < MIN_SLOT)
+        bytes = MIN_SLOT;
+    if (bytes > MAX_SLOT)
+        bytes = MAX_SLOT;
+    memset(stacks, 0, sizeof *stacks);
+    char *map = map_stack(SCRATCH_BYTES);
+    if (!map)
+        return -1;
+    stacks->slots = calloc(limit, sizeof *stacks->slots);
+    if (!stacks->slots) {
+        munmap(map, SCRATCH_BYTES);
+        return -1;
+    }
+    stacks->scratch = map + SCRATCH_BYTES;
+    stacks->limit = limit;
+    stacks->hard = hard;
+    stacks->entry = entry;
+    /* Room for the guard page and for the stagger of map_slot. */
+    stacks->slot_bytes = (bytes + page - 1) / page * page + (256 << 10);
+    /* Hard mode takes the slow path even to the thread's own stack, so that
+       what was left is evicted at once. */
+    stacks->own.occupant = hard ? NULL : main;
+    main->slot = &stacks->own;
+    return 0;
+}
+
+void rl_stacks_term(struct rl_stacks *stacks) {
+    for (unsigned i = 0; i < stacks->mapped; i++) {
+        char *low = stacks->slots[i].low - sysconf(_SC_PAGESIZE);
+        unpoison(&stacks->slots[i]);
+        munmap(low, stacks->slot_bytes);
+    }
+    free(stacks->slots);
+    munmap(stacks->scratch - SCRATCH_BYTES, SCRATCH_BYTES);
+    memset(stacks, 0, sizeof *stacks);
+}
+
+/* Maps one more slot. Settles for smaller slots while none is mapped yet and
+   address space is short. Returns NULL when there is none to be had. */
+static struct rl_slot *map_slot(struct rl_stacks *stacks) {
+    char *map = map_stack(stacks->slot_bytes);
+    while (!map && stacks->mapped == 0 && stacks->slot_bytes / 2 > SMALLEST_SLOT) {
+        stacks->slot_bytes = stacks->slot_bytes / 2 & ~(size_t)0xFFFF;
+        map = map_stack(stacks->slot_bytes);
+    }
+    if (!map)
+        return NULL;
+    unsigned index = stacks->mapped++;
+    struct rl_slot *slot = &stacks->slots[index];
+    /* Equal offsets from page boundaries would make the tops of all stacks
+       compete for the same few cache sets. */
+    size_t stagger = index * (size_t)(4096 + 17 * 64) % (128 << 10);
+    slot->low = map + sysconf(_SC_PAGESIZE);
+    slot->base = map + stacks->slot_bytes - stagger - 64;
+    slot->base -= (uintptr_t)slot->base & 63;
+    return slot;
+}
+
+int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct rl_stack *running) {
+    struct rl_slot *slot = stacks->free;
+    if (slot) {
+        stacks->free = slot->next_free;
+        slot->next_free = NULL;
+        slot->is_free = 0;
+    } else {
+        if (stacks->mapped < stacks->limit)
+            slot = map_slot(stacks);
+        if (!slot && stacks->mapped == 0)
+            return -1;
+        for (int tries = 0; !slot || (slot == running->slot && tries < 2); tries++) {
+            slot = &stacks->slots[stacks->hand];
+            stacks->hand = (stacks->hand + 1) % stacks->mapped;
+        }
+    }
+    stack->slot = slot;
+    stack->sp = NULL;
+    stack->copied = 0;
+    return 0;
+}
+
+size_t rl_stack_live_bytes(const struct rl_stack *stack) {
+    return stack->sp ? (size_t)(stack->slot->base - (char *)stack->sp) : 0;
+}
+
+/* Frees a copy buffer that came from malloc. */
+static void free_copy(struct rl_stack *stack) {
+    if (stack->copy != stack->reserve)
+        free(stack->copy);
+    stack->copy = NULL;
+    stack->capacity = 0;
+}
+
+/* Makes room for `bytes` in the stack's copy buffer. Returns 0, or -1 with the
+   stack unchanged. */
+static int reserve_copy(struct rl_stack *stack, size_t bytes) {
+    if (stack->capacity >= bytes)
+        return 0;
+    if (stack->reserve && bytes <= reserve_bytes) {
+        stack->copy = stack->reserve;
+        stack->capacity = reserve_bytes;
+        return 0;
+    }
+    bytes = (bytes + 255) & ~(size_t)255;
+    char *copy = malloc(bytes);
+    if (!copy)
+        return -1;
+    free_copy(stack);
+    stack->copy = copy;
+    stack->capacity = bytes;
+    return 0;
+}
+
+int rl_stack_prepare(struct rl_stacks *stacks, struct rl_stack *running, struct rl_stack *to) {
+    struct rl_stack *occupant = to->slot->occupant;
+    if (running && running->slot != &stacks->own &&
+        (running->slot == to->slot || stacks->hard)) {
+        /* Its stack pointer is not known before it switches. */
+        char *here = __builtin_frame_address(0);
+        if (reserve_copy(running, (size_t)(running->slot->base - here) + MARGIN) < 0)
+            return -1;
+    }
+    if (occupant && occupant != running && occupant != to)
+        return reserve_copy(occupant, rl_stack_live_bytes(occupant));
+    return 0;
+}
+
+/* Copies the occupant of a slot out. Its copy buffer is large enough. */
+static void evict(struct rl_stacks *stacks, struct rl_stack *stack) {
+    size_t bytes = rl_stack_live_bytes(stack);
+    copy_bytes(stack->copy, stack->sp, bytes);
+    stack->copied = bytes;
+    stack->slot->occupant = NULL;
+    stacks->evictions++;
+    stacks->evicted_bytes += bytes;
+    stacks->evicted(stack);
+}
+
+/* Fills what a stack left behind in its slot, down to below its stack pointer. */
+static void poison(struct rl_slot *slot, void *sp) {
+    char *low = (char *)sp - 4096;
+    unpoison(slot);
+    if (low < slot->low)
+        low = slot->low;
+    memset(low, POISON, (size_t)(slot->base - low));
+}
+
+/* Brings the coming stack's bytes into its slot. Runs on the scratch stack, for
+   one of the two slots may be the one just left. Returns its stack pointer. */
+static void *settle(void *argument) {
+    struct rl_stacks *stacks = argument;
+    struct rl_stack *to = stacks->coming, *from = stacks->leaving;
+    struct rl_slot *slot = to->slot;
+    if (stacks->hard) {
+        if (from && from->slot != &stacks->own) {
+            evict(stacks, from);
+            poison(from->slot, from->sp);
+        }
+        if (stacks->abandoned)
+            poison(stacks->abandoned, stacks->abandoned->base - 8192);
+    }
+    if (slot == &stacks->own)
+        return to->sp;
+    if (slot->occupant == to)
+        return to->sp;
+    if (slot->occupant)
+        evict(stacks, slot->occupant);
+    unpoison(slot);
+    slot->occupant = to;
+    if (!to->sp) {
+        to->sp = rl_switch_seed(slot->base, stacks->entry);
+    } else {
+        copy_bytes(to->sp, to->copy, to->copied);
+        to->copied = 0;
+        stacks->restored(to);
+    }
+    return to->sp;
+}
+
+void rl_stack_exchange(struct rl_stacks *stacks, struct rl_stack *from, struct rl_stack *to) {
+    stacks->leaving = from;
+    stacks->coming = to;
+    stacks->abandoned = NULL;
+    if (from->slot == to->slot || stacks->hard) {
+        rl_switch_via(&from->sp, stacks->scratch, settle, stacks);
+    } else {
+        /* Neither slot is the running one: no need to step aside. */
+        rl_switch(&from->sp, settle(stacks));
+    }
+}
+
+/* Empties a slot whose stack has ended and offers it to new stacks. */
+static void empty_slot(struct rl_stacks *stacks, struct rl_slot *slot) {
+    slot->occupant = NULL;
+    if (!slot->is_free) {
+        slot->is_free = 1;
+        slot->next_free = stacks->free;
+        stacks->free = slot;
+    }
+}
+
+void rl_stack_leave(struct rl_stacks *stacks, struct rl_stack *from, struct rl_stack *to) {
+    struct rl_slot *slot = from->slot;
+    void *nowhere;
+    rl_stack_drop(stacks, from);
+    if (rl_stack_is_resident(to))
+        rl_switch(&nowhere, to->sp);
+    stacks->leaving = NULL;
+    stacks->coming = to;
+    stacks->abandoned = slot;
+    rl_switch_via(&nowhere, stacks->scratch, settle, stacks);
+    __builtin_unreachable();
+}
+
+void rl_stack_drop(struct rl_stacks *stacks, struct rl_stack *stack) {
+    free_copy(stack);
+    stack->copied = 0;
+    if (stacks && stack->slot && stack->slot->occupant == stack)
+        empty_slot(stacks, stack->slot);
+    stack->slot = NULL;
+    stack->sp = NULL;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Stacks that share slots. A slot is a region of memory as large as a thread's
+   stack. Each stack is bound to one slot for life; of the stacks bound to a
+   slot at most one, the occupant, has its bytes there. The live bytes of the
+   others wait in copies on the heap. Nothing here knows Python. */
+#ifndef RL_STACK_H
+#define RL_STACK_H
+
+#include "switch/switch.h"
+
+#include <stddef.h>
+
+struct rl_stack;
+
+struct rl_slot {
+    struct rl_stack *occupant; /* Whose bytes are in the slot; NULL when nobody's. */
+    char *base;                /* Highest usable address, 64-byte aligned. */
+    char *low;                 /* Lowest usable address; the guard page lies below. */
+    struct rl_slot *next_free; /* The next slot in rl_stacks.free, while this one is there. */
+    int is_free;               /* Whether this slot is in rl_stacks.free. */
+};
+
+struct rl_stack {
+    void *sp;             /* Stack pointer while suspended. NULL: never entered. */
+    struct rl_slot *slot; /* Where it lives. NULL: not bound. */
+    char *copy;           /* Room for its live bytes: `reserve`, or from malloc, or NULL. */
+    size_t copied;        /* Live bytes in copy. 0 while they are in the slot. */
+    size_t capacity;      /* Bytes that fit in copy. */
+    char *reserve;        /* A small first copy buffer lent by the owner, or NULL. */
+};
+
+/* The slots of one OS thread. */
+struct rl_stacks {
+    struct rl_slot own;          /* The thread's own stack, never copied. */
+    struct rl_slot *slots;       /* `limit` slots, the first `mapped` of them usable. */
+    unsigned limit;              /* How many slots there may be. */
+    unsigned mapped;             /* How many slots are mapped. */
+    unsigned hand;               /* The next slot to share when none is free. */
+    struct rl_slot *free;        /* Mapped slots that were emptied. */
+    size_t slot_bytes;           /* Size of a slot's mapping, guard page included. */
+    char *scratch;               /* Highest address of the stack that copying runs on. */
+    int hard;                    /* Evict at every switch and poison what is left behind. */
+    struct rl_stack *leaving;    /* While copying: the stack just left, NULL when it ended. */
+    struct rl_stack *coming;     /* While copying: the stack to enter. */
+    struct rl_slot *abandoned;   /* While copying: the slot of a stack that ended, or NULL. */
+    void (*entry)(void);         /* First function on every new stack; never returns. */
+    /* Told when `stack` has been copied out and before its slot is overwritten,
+       and when it has been copied back. Both must be set. They run on the
+       scratch stack and may not fail. */
+    void (*evicted)(struct rl_stack *stack);
+    void (*restored)(struct rl_stack *stack);
+    unsigned long evictions;     /* Copies made so far. */
+    unsigned long evicted_bytes; /* Bytes in all those copies. */
+};
+
+/* Sets the bytes behind every rl_stack.reserve. Called once. */
+void rl_stack_set_reserve(size_t bytes);
+
+/* Prepares the slots of the calling OS thread. `main` becomes the running
+   stack, on the thread's own memory. Maps only the scratch stack. Returns 0, or
+   -1 when there is no memory. The caller sets the two callbacks. */
+int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned limit, int hard,
+                   void (*entry)(void));
+
+/* Unmaps everything. No stack of this thread may be entered afterwards. */
+void rl_stacks_term(struct rl_stacks *stacks);
+
+/* Binds a new stack to a slot: an empty one, else a fresh one, else one that is
+   shared, and not that of `running` while there is a choice. Returns 0, or -1
+   when there is no slot and none can be mapped. */
+int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct rl_stack *running);
+
+/* Whether a switch to `to` is a plain exchange of registers. */
+static inline int rl_stack_is_resident(const struct rl_stack *to) {
+    return to->slot->occupant == to;
+}
+
+/* Makes sure that leaving `running` for `to`, which is not resident, cannot run
+   out of memory. `running` is NULL when the running stack ends. Returns 0, or -1
+   with nothing changed. */
+int rl_stack_prepare(struct rl_stacks *stacks, struct rl_stack *running, struct rl_stack *to);
+
+/* Suspends `from`, the running stack, and enters `to`, which is not resident and
+   for which rl_stack_prepare succeeded. Returns when somebody switches back. */
+void rl_stack_exchange(struct rl_stacks *stacks, struct rl_stack *from, struct rl_stack *to);
+
+/* Ends `from`, the running stack, and enters `to`; rl_stack_prepare has
+   succeeded if `to` is not resident. Frees the copy buffer of `from`, and its
+   slot for others. Never returns. */
+void rl_stack_leave(struct rl_stacks *stacks, struct rl_stack *from, struct rl_stack *to)
+    __attribute__((noreturn));
+
+/* Forgets a suspended stack without entering it again: frees its copy, and its
+   slot for others. `stacks` is NULL when its thread has ended. */
+void rl_stack_drop(struct rl_stacks *stacks, struct rl_stack *stack);
+
+/* Where the byte of a suspended stack that lives at `address` is right now, in
+   the slot or in the copy. Any other address is returned as it is. */
+static inline void *rl_stack_where(const struct rl_stack *stack, void *address) {
+    char *sp = stack->sp, *at = address;
+    if (at >= sp && at < sp + stack->copied)
+        return stack->copy + (at - sp);
+    return address;
+}
+
+/* The live bytes of a suspended stack; 0 for one that was never entered. */
+size_t rl_stack_live_bytes(const struct rl_stack *stack);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* The contract of a CPU. One file in this folder implements these functions
+   for each CPU and ABI; nothing here knows Python. */
+#ifndef RL_SWITCH_H
+#define RL_SWITCH_H
+
+#include <stddef.h>
+
+/* Bytes below a stack's base that rl_switch_seed writes, at most. */
+#define RL_SWITCH_SEED_BYTES 192
+
+/* Leaves the running stack: saves the callee-saved registers and the floating
+   point control words on it, stores its stack pointer in *from, and goes on
+   with the stack whose pointer an earlier call stored or rl_switch_seed made.
+   Returns when somebody switches back to *from. */
+void rl_switch(void **from, void *to);
+
+/* Like rl_switch, but calls step(arg) on the scratch stack in between, when
+   neither stack is in use, so that step may overwrite the memory of both.
+   `scratch` is the highest address of the scratch stack, 64-byte aligned. step
+   returns the stack pointer to go on with. */
+void rl_switch_via(void **from, void *scratch, void *(*step)(void *), void *arg);
+
+/* Prepares an empty stack so that the first switch to it calls entry(), which
+   must not return. `base` is its highest address, 64-byte aligned. Returns the
+   stack pointer to hand to rl_switch. */
+void *rl_switch_seed(char *base, void (*entry)(void));
+
+/* Returns a sentence saying why stacks cannot be switched in this process (a
+   kernel that enforces shadow stacks, say), or NULL when they can. */
+const char *rl_switch_obstacle(void);
+
+#endif
