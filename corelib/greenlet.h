@@ -57,6 +57,17 @@ struct rl_greenlet {
     struct rl_greenlet *next, *prev; /* In rl_thread.started. */
 };
 
+/* What the scheduler does about greenlets that are parked in a blocking call.
+   Set once, when the scheduler's part is initialised. */
+struct rl_parking {
+    /* Sets GreenletError: `self` cannot be switched to by hand; says what it waits for. */
+    void (*refuse)(PyGreenlet *self);
+    /* Takes `self` out of what it waits for; an exception is about to be thrown in it. */
+    void (*unpark)(PyGreenlet *self);
+};
+
+extern struct rl_parking rl_parking;
+
 extern PyTypeObject rl_greenlet_type;
 extern PyObject *rl_error;         /* ringlet.GreenletError, greenlet's `error`. */
 extern PyObject *rl_greenlet_exit; /* ringlet.GreenletExit. */
@@ -85,12 +96,17 @@ PyObject *rl_greenlet_transfer(struct rl_thread *thread, PyGreenlet *to, PyObjec
    NULL with an exception set. */
 PyObject *rl_greenlet_switch(PyGreenlet *self, PyObject *args, PyObject *kwargs);
 
+/* The same as a METH_FASTCALL | METH_KEYWORDS method: the path that must be fast. */
+PyObject *rl_greenlet_method_switch(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                    PyObject *names);
+
 /* throw(): raises type/value/traceback, all borrowed, the last two NULL or None
    when absent, in `self`. Returns as rl_greenlet_switch. */
 PyObject *rl_greenlet_throw(PyGreenlet *self, PyObject *type, PyObject *value, PyObject *traceback);
 
-/* Ends a suspended greenlet of the calling thread by raising GreenletExit in it.
-   Whatever it raises is reported as unraisable. Keeps the pending exception. */
+/* Ends a suspended greenlet of the calling thread by raising GreenletExit in it;
+   it may refuse. Whatever it raises is reported as unraisable. Keeps the pending
+   exception. */
 void rl_greenlet_kill(PyGreenlet *self);
 
 /* Frees what a suspended greenlet holds without running it. It is dead then. */
@@ -98,6 +114,13 @@ void rl_greenlet_drop(PyGreenlet *self);
 
 /* First function on every new stack. */
 void rl_greenlet_entry(void) __attribute__((noreturn));
+
+/* Allocates a greenlet of `type` with nothing but its implementation. Returns a
+   new reference, or NULL with an exception set. */
+PyGreenlet *rl_greenlet_alloc(PyTypeObject *type);
+
+/* Frees the object and its implementation; not started or dead. */
+void rl_greenlet_free(PyGreenlet *self);
 
 /* Makes the main greenlet of a new thread. Returns a new reference, or NULL with
    an exception set. */

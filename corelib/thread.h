@@ -14,7 +14,8 @@ typedef struct PyGreenlet PyGreenlet;
 
 struct rl_thread {
     struct rl_thread *pass;      /* What rl_greenlet.resumable_by must equal for the fast path:
-                                    this thread; NULL while switches have more to do. */
+                                    this thread, or nothing it can be while switches have more
+                                    to do. */
     PyThreadState *ts;           /* This thread's state in the interpreter. */
     PyGreenlet *current;         /* The running greenlet; owned. */
     PyGreenlet *main;            /* The one on the thread's own stack; owned. */
@@ -27,7 +28,10 @@ struct rl_thread {
     struct rl_greenlet *started; /* All started and not yet dead ones but main, linked. */
     PyGreenlet **doomed;         /* Unreferenced greenlets that must still be ended here; each owned. */
     size_t doomed_count, doomed_room; /* How many, and how many fit. */
-    struct rl_ring *ring;        /* The scheduler's part; NULL until it is used. ring.c */
+    struct rl_ring *ring;        /* The scheduler's part; NULL until it is used. */
+    /* Ends the scheduler's part when the thread ends; NULL while there is none.
+       `python` tells whether Python code may still run here. */
+    void (*end_ring)(struct rl_thread *thread, int python);
 };
 
 /* The calling thread's, or NULL before its first use. Exactly one address in
@@ -59,7 +63,9 @@ void rl_thread_doom(struct rl_thread *thread, PyGreenlet *greenlet);
 /* Ends the calling thread's doomed greenlets. Exceptions are reported, not raised. */
 void rl_thread_reap(struct rl_thread *thread);
 
-/* Reads the settings from the environment. Returns 0, or -1 with an exception set. */
+/* Reads the settings from the environment: RINGLET_SLOTS (slots per thread, 1 to
+   256) and RINGLET_HARD (1: one slot, every switch evicts, left stacks are
+   poisoned). Returns 0, or -1 with ValueError set. */
 int rl_thread_configure(void);
 
 #endif

@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: MIT */
+#include "greenlet.h"
+
+#include "slab.h"
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+PyObject *rl_error, *rl_greenlet_exit;
+struct rl_parking rl_parking;
+
+/* ---- Allocation ------------------------------------------------------- */
+
+/* Ended greenlets of the exact type, linked by weakreflist, each with its
+   implementation: making one is then a few stores. Shared by all threads; the
+   GIL protects it. */
+static struct {
+    PyGreenlet *first;
+    int count;
+} spare;
+
+enum { MOST_SPARE = 1024 };
+
+PyGreenlet *rl_greenlet_alloc(PyTypeObject *type) {
+    PyGreenlet *self = spare.first;
+    struct rl_greenlet *g;
+    if (self && type == &rl_greenlet_type) {
+        spare.first = (PyGreenlet *)self->weakreflist;
+        spare.count--;
+        self->weakreflist = NULL;
+        g = self->impl;
+        memset(g, 0, sizeof *g);
+        g->self = self;
+        _Py_NewReference((PyObject *)self);
+        PyObject_GC_Track(self);
+        return self;
+    }
+    self = (PyGreenlet *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    g = PyMem_Calloc(1, sizeof *g);
+    if (!g) {
+        /* The deallocator needs an implementation, so free by hand. */
+        PyObject_GC_UnTrack(self);
+        PyObject_GC_Del(self);
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE)
+            Py_DECREF(type);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    g->self = self;
+    self->impl = g;
+    return self;
+}
+
+void rl_greenlet_free(PyGreenlet *self) {
+    if (Py_IS_TYPE(self, &rl_greenlet_type) && spare.count < MOST_SPARE) {
+        rl_pystate_forget_finalized((PyObject *)self);
+        self->weakreflist = (PyObject *)spare.first;
+        spare.first = self;
+        spare.count++;
+        return;
+    }
+    PyMem_Free(self->impl);
+    Py_TYPE(self)->tp_free(self);
+}
+
+PyGreenlet *rl_greenlet_new_main(void) {
+    PyGreenlet *self = rl_greenlet_alloc(&rl_greenlet_type);
+    if (!self)
+        return NULL;
+    self->impl->is_main = 1;
+    self->impl->state = RL_RUNNING;
+    return self;
+}
+
+PyGreenlet *rl_greenlet_with_body(struct rl_thread *thread, const struct rl_body *body,
+                                  void *owner, PyObject *context) {
+    PyGreenlet *self = rl_greenlet_alloc(&rl_greenlet_type);
+    if (!self) {
+        Py_XDECREF(context);
+        return NULL;
+    }
+    self->impl->parent = (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
+    self->impl->body = body;
+    self->impl->owner = owner;
+    self->impl->py.context = context;
+    return self;
+}
+
+/* ---- Ancestors -------------------------------------------------------- */
+
+PyGreenlet *rl_greenlet_alive(PyGreenlet *self) {
+    while (self && self->impl->state == RL_DEAD)
+        self = self->impl->parent;
+    return self;
+}
+
+struct rl_thread *rl_greenlet_thread(PyGreenlet *self) {
+    while (self && self->impl->state == RL_NEW)
+        self = self->impl->parent;
+    return self ? self->impl->thread : NULL;
+}
+
+/* Sets the error for a switch from `thread` to `to`, which belongs elsewhere. */
+static void refuse_thread(struct rl_thread *thread, PyGreenlet *to) {
+    PyGreenlet *root = to;
+    while (root->impl->parent)
+        root = root->impl->parent;
+    if (!root->impl->is_main)
+        PyErr_SetString(rl_error, "cannot switch to a garbage collected greenlet");
+    else if (!rl_greenlet_thread(to))
+        PyErr_SetString(rl_error,
+                        "cannot switch to a different thread (which happens to have exited)");
+    else
+        PyErr_Format(rl_error, "Cannot switch to a different thread\n\tCurrent:  %R\n\tExpected: %R",
+                     thread->current, rl_greenlet_thread(to)->current);
+}
+
+/* ---- Leaving and landing ---------------------------------------------- */
+
+/* Reports an arrival to the callback of settrace(). Returns `value`, which is
+   stolen; or NULL with the exception of the callback set, after removing it. */
+static PyObject *report(struct rl_thread *thread, PyGreenlet *origin, PyObject *value) {
+    PyObject *type = NULL, *error = NULL, *traceback = NULL;
+    PyObject *tracer = Py_NewRef(thread->tracer);
+    const char *event = value ? "switch" : "throw";
+    if (!value)
+        PyErr_Fetch(&type, &error, &traceback);
+    PyThreadState_EnterTracing(thread->ts);
+    PyObject *result = PyObject_CallFunction(tracer, "s(OO)", event, origin, thread->current);
+    PyThreadState_LeaveTracing(thread->ts);
+    Py_DECREF(tracer);
+    if (!result) {
+        Py_CLEAR(thread->tracer);
+        rl_thread_update_pass(thread);
+        Py_XDECREF(value);
+        Py_XDECREF(type);
+        Py_XDECREF(error);
+        Py_XDECREF(traceback);
+        return NULL;
+    }
+    Py_DECREF(result);
+    if (!value)
+        PyErr_Restore(type, error, traceback);
+    return value;
+}
+
+/* Drops the last reference to the greenlet we came from. Keeps the pending
+   exception, for finalizers may run. */
+static void drop_origin(PyGreenlet *origin) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_DECREF(origin);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* First thing in a greenlet that has just been entered. Returns what the switch
+   brought: a new reference, or NULL with an exception set. */
+static inline PyObject *landed(struct rl_thread *thread) {
+    PyObject *value = thread->value;
+    PyGreenlet *origin = thread->origin;
+    if (unlikely(thread->tracer != NULL))
+        value = report(thread, origin, value);
+    if (unlikely(Py_REFCNT(origin) == 1))
+        drop_origin(origin);
+    else
+        Py_DECREF(origin);
+    return value;
+}
+
+/* Leaves the running greenlet for `to`, which is suspended or has begun, in this
+   thread; whether it is resident has been seen to. `value` is stolen; NULL throws
+   what is set. Returns as landed(). */
+static inline PyObject *jump(struct rl_thread *thread, PyGreenlet *to, PyObject *value,
+                             int resident) {
+    PyGreenlet *from = thread->current;
+    struct rl_greenlet *f = from->impl, *g = to->impl;
+    rl_pystate_swap(thread->ts, &f->py, &g->py, &g->stack);
+    f->state = RL_SUSPENDED;
+    f->resumable_by = f->parked ? NULL : thread;
+    g->state = RL_RUNNING;
+    g->resumable_by = NULL;
+    thread->value = value;
+    thread->origin = from;
+    thread->current = (PyGreenlet *)Py_NewRef((PyObject *)to);
+    if (likely(resident))
+        rl_switch(&f->stack.sp, g->stack.sp);
+    else
+        rl_stack_exchange(&thread->stacks, &f->stack, &g->stack);
+    return landed(thread);
+}
+
+/* jump() to a suspended greenlet, with the memory for it. Sets MemoryError, with
+   nothing changed, when there is none. */
+static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
+    struct rl_stack *stack = &to->impl->stack;
+    if (likely(rl_stack_is_resident(stack)))
+        return jump(thread, to, value, 1);
+    if (rl_stack_prepare(&thread->stacks, &thread->current->impl->stack, stack) < 0) {
+        Py_XDECREF(value);
+        return PyErr_NoMemory();
+    }
+    return jump(thread, to, value, 0);
+}
+
+/* ---- Starting --------------------------------------------------------- */
+
+/* Gives a new greenlet its stack. Returns 0, or -1 with MemoryError set and
+   nothing changed; a pending exception is kept on success only. */
+static int begin(struct rl_thread *thread, PyGreenlet *self) {
+    struct rl_greenlet *g = self->impl;
+    g->block = rl_slab_take();
+    if (!g->block || rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
+        if (g->block)
+            rl_slab_give(g->block);
+        g->block = NULL;
+        PyErr_NoMemory();
+        return -1;
+    }
+    g->stack.reserve = (char *)g->block + RL_CHUNK_BYTES;
+    rl_pystate_init(&g->py, thread->ts, g->block, g->py.context);
+    g->thread = thread;
+    g->prev = NULL;
+    g->next = thread->started;
+    if (g->next)
+        g->next->prev = g;
+    thread->started = g;
+    return 0;
+}
+
+/* Takes a greenlet off its thread's list of started ones. */
+static void unlink_started(struct rl_greenlet *g) {
+    if (g->prev)
+        g->prev->next = g->next;
+    else
+        g->thread->started = g->next;
+    if (g->next)
+        g->next->prev = g->prev;
+    g->next = g->prev = NULL;
+}
+
+/* Undoes begin() for a greenlet that could not be entered after all. */
+static void unbegin(struct rl_thread *thread, struct rl_greenlet *g) {
+    unlink_started(g);
+    rl_stack_drop(&thread->stacks, &g->stack);
+    rl_slab_give(g->block);
+    g->block = NULL;
+    g->stack.reserve = NULL;
+    g->thread = NULL;
+}
+
+/* Finds what a new greenlet is to run, which may be an attribute of a subclass
+   and so run any code. Returns 1; 0 when that code has started or ended the
+   greenlet; -1 with an exception set. Keeps a pending exception on success. */
+static int find_run(PyGreenlet *self) {
+    PyObject *type, *value, *traceback, *run;
+    if (self->impl->body || (Py_IS_TYPE(self, &rl_greenlet_type) && self->impl->run))
+        return 1;
+    PyErr_Fetch(&type, &value, &traceback);
+    run = PyObject_GetAttrString((PyObject *)self, "run");
+    if (!run) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return -1;
+    }
+    PyErr_Restore(type, value, traceback);
+    if (self->impl->state != RL_NEW) {
+        Py_DECREF(run);
+        return 0;
+    }
+    Py_XSETREF(self->impl->run, run);
+    return 1;
+}
+
+PyObject *rl_greenlet_transfer(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
+    if (likely(to->impl->state != RL_NEW))
+        return cross(thread, to, value);
+    if (begin(thread, to) < 0) {
+        Py_XDECREF(value);
+        return NULL;
+    }
+    if (rl_stack_prepare(&thread->stacks, &thread->current->impl->stack, &to->impl->stack) < 0) {
+        unbegin(thread, to->impl);
+        Py_XDECREF(value);
+        return PyErr_NoMemory();
+    }
+    return jump(thread, to, value, 0);
+}
+
+/* ---- Ending ----------------------------------------------------------- */
+
+/* Turns GreenletExit into the value it stands for. Returns `result`, or, when
+   that is NULL and GreenletExit is set, its instance. */
+static PyObject *exit_as_value(PyObject *result) {
+    PyObject *type, *value, *traceback;
+    if (result || !PyErr_ExceptionMatches(rl_greenlet_exit))
+        return result;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+/* Chooses who goes on when `self` has ended with `*result`, by the rule for raw
+   greenlets: the nearest living ancestor, which may have to be started. An
+   ancestor that cannot take it passes the error on to its own parent. Returns a
+   borrowed greenlet. */
+static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **result) {
+    PyGreenlet *to = self;
+    for (;;) {
+        to = rl_greenlet_alive(to->impl->parent);
+        if (!to)
+            return thread->main;
+        if (rl_greenlet_thread(to) != thread) {
+            Py_CLEAR(*result);
+            refuse_thread(thread, to);
+            continue;
+        }
+        if (to->impl->parked) {
+            if (*result) {
+                Py_CLEAR(*result);
+                rl_parking.refuse(to);
+                continue;
+            }
+            rl_parking.unpark(to);
+        }
+        if (to->impl->state != RL_NEW)
+            return to;
+        int found = find_run(to);
+        if (found == 0)
+            continue;
+        if (found < 0 || begin(thread, to) < 0) {
+            Py_CLEAR(*result);
+            continue;
+        }
+        if (*result) {
+            PyObject *args = PyTuple_Pack(1, *result);
+            Py_DECREF(*result);
+            *result = args;
+        }
+        return to;
+    }
+}
+
+/* Ends the running greenlet, whose outcome is `result` (stolen; NULL: what is
+   set was raised). */
+static void __attribute__((noreturn, noinline))
+finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
+    struct rl_greenlet *g = self->impl;
+    PyObject *context = rl_pystate_set_context(thread->ts, NULL);
+    result = exit_as_value(result);
+    if (context) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        Py_DECREF(context);
+        PyErr_Restore(type, value, traceback);
+    }
+    PyGreenlet *to = g->body && g->body->next ? g->body->next(self, &result) : NULL;
+    if (!to)
+        to = heir(thread, self, &result);
+    else if (to->impl->state == RL_NEW && begin(thread, to) < 0)
+        Py_FatalError("ringlet: no memory to start the next greenlet when one has ended");
+    struct rl_greenlet *h = to->impl;
+    if (!rl_stack_is_resident(&h->stack) && rl_stack_prepare(&thread->stacks, NULL, &h->stack) < 0)
+        Py_FatalError("ringlet: no memory to leave a greenlet that has ended");
+    /* From here on no Python code runs before `to` does. */
+    unlink_started(g);
+    rl_pystate_enter(thread->ts, &h->py, &h->stack);
+    g->state = RL_DEAD;
+    g->resumable_by = NULL;
+    g->py.context = NULL;
+    rl_slab_give(g->block);
+    g->block = NULL;
+    h->state = RL_RUNNING;
+    h->resumable_by = NULL;
+    thread->value = result;
+    thread->origin = self; /* Takes over the reference in thread->current. */
+    thread->current = (PyGreenlet *)Py_NewRef((PyObject *)to);
+    rl_stack_leave(&thread->stacks, &g->stack, &h->stack);
+}
+
+/* Calls what a raw greenlet runs. `args` is stolen. Returns as a call does. */
+static PyObject *call_run(struct rl_greenlet *g, PyObject *args) {
+    PyObject *run = g->run, *kwargs = g->kwargs, *result;
+    g->run = g->kwargs = NULL;
+    if (unlikely(kwargs != NULL))
+        result = PyObject_Call(run, args, kwargs);
+    else
+        result = PyObject_Vectorcall(run, &PyTuple_GET_ITEM(args, 0), (size_t)PyTuple_GET_SIZE(args),
+                                     NULL);
+    Py_XDECREF(kwargs);
+    Py_DECREF(args);
+    Py_DECREF(run);
+    return result;
+}
+
+void rl_greenlet_entry(void) {
+    struct rl_thread *thread = rl_thread_self;
+    PyGreenlet *self = thread->current;
+    struct rl_greenlet *g = self->impl;
+    PyObject *args = landed(thread), *result = NULL;
+    if (g->body)
+        result = g->body->run(self, args);
+    else if (args)
+        result = call_run(g, args);
+    else {
+        /* Thrown before it began: it never runs. */
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        Py_CLEAR(g->run);
+        Py_CLEAR(g->kwargs);
+        PyErr_Restore(type, value, traceback);
+    }
+    finish(thread, self, result);
+}
+
+/* ---- switch() and throw() --------------------------------------------- */
+
+/* What a resumed switch() returns for these arguments: nothing or several are a
+   tuple, one is itself, keywords are a dict, both are a pair. `args` is stolen.
+   Returns a new reference, or NULL with an exception set. */
+static PyObject *pack(PyObject *args, PyObject *kwargs) {
+    PyObject *value;
+    if (kwargs && PyDict_GET_SIZE(kwargs) > 0) {
+        if (PyTuple_GET_SIZE(args) == 0)
+            value = Py_NewRef(kwargs);
+        else
+            value = PyTuple_Pack(2, args, kwargs);
+    } else if (PyTuple_GET_SIZE(args) == 1) {
+        value = Py_NewRef(PyTuple_GET_ITEM(args, 0));
+    } else {
+        return args;
+    }
+    Py_DECREF(args);
+    return value;
+}
+
+/* Finds the greenlet that a switch to `self` really enters. Returns it, borrowed
+   and ready to be entered, or NULL with an exception set; a pending exception is
+   kept on success only. */
+static PyGreenlet *target(struct rl_thread *thread, PyGreenlet *self) {
+    for (;;) {
+        PyGreenlet *to = rl_greenlet_alive(self);
+        if (!to || rl_greenlet_thread(to) != thread) {
+            refuse_thread(thread, to ? to : self);
+            return NULL;
+        }
+        if (to->impl->state != RL_NEW)
+            return to;
+        int found = find_run(to);
+        if (found < 0)
+            return NULL;
+        if (found > 0)
+            return to;
+    }
+}
+
+PyObject *rl_greenlet_switch(PyGreenlet *self, PyObject *args, PyObject *kwargs) {
+    struct rl_thread *thread = rl_thread_get();
+    PyGreenlet *to = NULL;
+    if (thread) {
+        rl_thread_reap(thread);
+        to = target(thread, self);
+    }
+    if (to && to->impl->parked) {
+        rl_parking.refuse(to);
+        to = NULL;
+    }
+    if (!to) {
+        Py_DECREF(args);
+        return NULL;
+    }
+    if (to->impl->state == RL_NEW) {
+        Py_XSETREF(to->impl->kwargs,
+                   kwargs && PyDict_GET_SIZE(kwargs) > 0 ? Py_NewRef(kwargs) : NULL);
+        return rl_greenlet_transfer(thread, to, args);
+    }
+    PyObject *value = pack(args, kwargs);
+    if (!value || to == thread->current)
+        return value;
+    return cross(thread, to, value);
+}
+
+/* Makes the dict of keyword arguments of a vector call. Returns a new reference,
+   or NULL with an exception set. */
+static PyObject *keywords(PyObject *const *values, PyObject *names) {
+    PyObject *dict = PyDict_New();
+    for (Py_ssize_t i = 0; dict && i < PyTuple_GET_SIZE(names); i++)
+        if (PyDict_SetItem(dict, PyTuple_GET_ITEM(names, i), values[i]) < 0)
+            Py_CLEAR(dict);
+    return dict;
+}
+
+/* Makes a tuple of a vector call's positional arguments. Returns a new
+   reference, or NULL with an exception set. */
+static PyObject *positionals(PyObject *const *args, Py_ssize_t count) {
+    PyObject *tuple = PyTuple_New(count);
+    for (Py_ssize_t i = 0; tuple && i < count; i++)
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    return tuple;
+}
+
+/* switch() with anything to it that is not the plain resumption. */
+static PyObject *__attribute__((noinline))
+switch_slowly(PyGreenlet *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    PyObject *kwargs = NULL, *tuple = positionals(args, count);
+    if (!tuple)
+        return NULL;
+    if (names && !(kwargs = keywords(args + count, names))) {
+        Py_DECREF(tuple);
+        return NULL;
+    }
+    PyObject *result = rl_greenlet_switch(self, tuple, kwargs);
+    Py_XDECREF(kwargs);
+    return result;
+}
+
+PyObject *rl_greenlet_method_switch(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                                    PyObject *names) {
+    struct rl_thread *thread = rl_thread_self;
+    PyGreenlet *to = (PyGreenlet *)self;
+    if (likely(thread && to->impl->resumable_by == thread->pass && !names && count <= 1)) {
+        PyObject *value = count ? Py_NewRef(args[0]) : PyTuple_New(0);
+        return cross(thread, to, value);
+    }
+    return switch_slowly(to, args, count, names);
+}
+
+/* Sets the exception that throw() was asked for. Returns 0, or -1 with TypeError
+   set instead. */
+static int set_thrown(PyObject *type, PyObject *value, PyObject *traceback) {
+    if (traceback == Py_None)
+        traceback = NULL;
+    if (traceback && !PyTraceBack_Check(traceback)) {
+        PyErr_SetString(PyExc_TypeError, "throw() third argument must be a traceback object");
+        return -1;
+    }
+    if (PyExceptionClass_Check(type)) {
+        Py_INCREF(type);
+        Py_XINCREF(value);
+        Py_XINCREF(traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+    } else if (PyExceptionInstance_Check(type)) {
+        if (value && value != Py_None) {
+            PyErr_SetString(PyExc_TypeError, "instance exception may not have a separate value");
+            return -1;
+        }
+        value = Py_NewRef(type);
+        type = Py_NewRef(PyExceptionInstance_Class(type));
+        traceback = traceback ? Py_NewRef(traceback) : PyException_GetTraceback(value);
+    } else {
+        PyErr_Format(PyExc_TypeError, "exceptions must be classes, or instances, not %s",
+                     Py_TYPE(type)->tp_name);
+        return -1;
+    }
+    PyErr_Restore(type, value, traceback);
+    return 0;
+}
+
+PyObject *rl_greenlet_throw(PyGreenlet *self, PyObject *type, PyObject *value, PyObject *traceback) {
+    struct rl_thread *thread = rl_thread_get();
+    if (!thread)
+        return NULL;
+    rl_thread_reap(thread);
+    if (set_thrown(type, value, traceback) < 0)
+        return NULL;
+    /* Ending a greenlet that has ended already is no error. */
+    PyObject *result = self->impl->state == RL_DEAD ? exit_as_value(NULL) : NULL;
+    PyGreenlet *to = target(thread, self);
+    if (!to) {
+        Py_XDECREF(result);
+        return NULL;
+    }
+    if (to == thread->current)
+        return result;
+    if (to->impl->parked) {
+        if (result) {
+            Py_DECREF(result);
+            rl_parking.refuse(to);
+            return NULL;
+        }
+        rl_parking.unpark(to);
+    }
+    if (result && to->impl->state == RL_NEW)
+        Py_SETREF(result, PyTuple_Pack(1, result));
+    return rl_greenlet_transfer(thread, to, result);
+}
+
+/* ---- Ending from outside ---------------------------------------------- */
+
+void rl_greenlet_kill(PyGreenlet *self) {
+    struct rl_thread *thread = rl_thread_self;
+    struct rl_greenlet *g = self->impl;
+    PyObject *type, *value, *traceback, *result;
+    PyErr_Fetch(&type, &value, &traceback);
+    /* Its end must come back to us, not to where it was started from. */
+    PyGreenlet *parent = g->parent;
+    g->parent = (PyGreenlet *)Py_NewRef((PyObject *)thread->current);
+    if (g->parked)
+        rl_parking.unpark(self);
+    PyErr_SetString(rl_greenlet_exit,
+                    "Killing the greenlet because all references have vanished.");
+    result = cross(thread, self, NULL);
+    if (!result)
+        PyErr_WriteUnraisable((PyObject *)self);
+    Py_XDECREF(result);
+    PyGreenlet *stand_in = g->parent;
+    g->parent = parent;
+    Py_XDECREF(stand_in);
+    g->survived = g->state == RL_SUSPENDED;
+    PyErr_Restore(type, value, traceback);
+}
+
+void rl_greenlet_drop(PyGreenlet *self) {
+    struct rl_greenlet *g = self->impl;
+    struct rl_thread *thread = g->thread;
+    if (g->parked)
+        rl_parking.unpark(self);
+    if (thread)
+        unlink_started(g);
+    g->state = RL_DEAD;
+    g->resumable_by = NULL;
+    g->thread = NULL;
+    rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
+    if (g->block)
+        rl_slab_give(g->block);
+    g->block = NULL;
+    Py_CLEAR(g->py.context);
+}

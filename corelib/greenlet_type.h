@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef RL_GREENLET_TYPE_H
+#define RL_GREENLET_TYPE_H
+
+#include <Python.h>
+
+/* Adds the greenlet type, its exceptions and its functions to the module.
+   Returns 0, or -1 with an exception set. */
+int rl_greenlet_type_init(PyObject *module);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* The only file that knows one CPython version from another. */
+#define Py_BUILD_CORE_MODULE 1
+#include "pystate.h"
+
+#include <internal/pycore_frame.h>
+#include <internal/pycore_gc.h>
+#include <internal/pycore_interp.h>
+
+#if PY_VERSION_HEX < 0x030B0000 || PY_VERSION_HEX >= 0x030E0000
+#error "ringlet supports CPython 3.11, 3.12 and 3.13"
+#endif
+
+#define HAS_CFRAME (PY_VERSION_HEX < 0x030D0000)        /* Frames hang on a _PyCFrame. */
+#define HAS_USE_TRACING (PY_VERSION_HEX < 0x030C0000)   /* Each _PyCFrame knows if we trace. */
+#define HAS_ENTRY_FRAMES (PY_VERSION_HEX >= 0x030C0000) /* Some frames live on the C stack. */
+#define HAS_C_DEPTH (PY_VERSION_HEX >= 0x030C0000)      /* C recursion is counted by itself. */
+
+#if PY_VERSION_HEX >= 0x030D0000
+#define C_DEPTH_LIMIT Py_C_RECURSION_LIMIT
+#elif HAS_C_DEPTH
+#define C_DEPTH_LIMIT C_RECURSION_LIMIT
+#endif
+
+/* What a shallow greenlet has live on its C stack when it is suspended. */
+const size_t rl_pystate_copy_bytes = 704;
+
+_Static_assert(sizeof(((PyThreadState *)0)->tracing) == sizeof(int), "tracing is an int");
+
+/* Stores what belongs to the running greenlet. */
+static inline void save(const PyThreadState *ts, struct rl_pystate *to) {
+#if HAS_CFRAME
+    to->frame = ts->cframe;
+#else
+    to->frame = ts->current_frame;
+#endif
+#if HAS_C_DEPTH
+    to->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    to->c_depth = ts->c_recursion_remaining;
+#else
+    to->depth = ts->recursion_limit - ts->recursion_remaining;
+#endif
+    memcpy(to->tracing, &ts->tracing, sizeof to->tracing);
+    to->exc_info = ts->exc_info;
+    to->context = ts->context;
+    to->chunk = ts->datastack_chunk;
+    to->top = ts->datastack_top;
+    to->limit = ts->datastack_limit;
+#if HAS_USE_TRACING
+    to->trash = ts->trash_delete_nesting;
+#elif HAS_CFRAME
+    to->trash = ts->trash.delete_nesting;
+#endif
+}
+
+/* Makes `from`, whose stack is `stack`, what the interpreter works on. */
+static inline void load(PyThreadState *ts, const struct rl_pystate *from,
+                        const struct rl_stack *stack) {
+#if HAS_CFRAME
+    ts->cframe = from->frame;
+#else
+    ts->current_frame = from->frame;
+#endif
+#if HAS_C_DEPTH
+    ts->py_recursion_remaining = ts->py_recursion_limit - from->depth;
+    ts->c_recursion_remaining = from->c_depth;
+#else
+    ts->recursion_remaining = ts->recursion_limit - from->depth;
+#endif
+    memcpy(&ts->tracing, from->tracing, sizeof from->tracing);
+#if HAS_USE_TRACING
+    /* A trace function may have been set or removed since this greenlet ran. Its
+       _PyCFrame is on its stack, which may still be copied out. */
+    _PyCFrame *cframe = rl_stack_where(stack, from->frame);
+    cframe->use_tracing = !ts->tracing && (ts->c_tracefunc || ts->c_profilefunc) ? 255 : 0;
+#else
+    (void)stack;
+#endif
+    ts->exc_info = from->exc_info;
+    if (ts->context != from->context) {
+        ts->context = from->context;
+        ts->context_ver++;
+    }
+    ts->datastack_chunk = from->chunk;
+    ts->datastack_top = from->top;
+    ts->datastack_limit = from->limit;
+#if HAS_USE_TRACING
+    ts->trash_delete_nesting = from->trash;
+#elif HAS_CFRAME
+    ts->trash.delete_nesting = from->trash;
+#endif
+}
+
+void rl_pystate_swap(PyThreadState *ts, struct rl_pystate *from, struct rl_pystate *to,
+                     const struct rl_stack *stack) {
+    save(ts, from);
+    load(ts, to, stack);
+}
+
+void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_stack *stack) {
+    load(ts, to, stack);
+}
+
+void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, PyObject *context) {
+    _PyStackChunk *chunk = block;
+    chunk->previous = NULL;
+    chunk->size = RL_CHUNK_BYTES;
+    chunk->top = 0;
+    state->chunk = chunk;
+    /* CPython frees a chunk when its first word is popped, and so leaves that
+       word of the oldest chunk out. */
+    state->top = &chunk->data[1];
+    state->limit = (PyObject **)((char *)block + RL_CHUNK_BYTES);
+    state->context = context;
+    state->exc_bottom.exc_value = NULL;
+    state->exc_bottom.previous_item = NULL;
+    state->exc_info = &state->exc_bottom;
+    state->depth = 0;
+    state->trash = 0;
+    state->tracing[0] = 0;
+    state->tracing[1] = -1;
+    state->hidden = NULL;
+#if HAS_C_DEPTH
+    state->c_depth = C_DEPTH_LIMIT;
+#endif
+#if HAS_CFRAME
+    _Static_assert(sizeof(_PyCFrame) <= sizeof state->frame_bottom, "frame_bottom is too small");
+    _PyCFrame *cframe = (_PyCFrame *)state->frame_bottom;
+    cframe->current_frame = NULL;
+    cframe->previous = &ts->root_cframe;
+    state->frame = cframe;
+#else
+    (void)ts;
+    state->frame = NULL;
+#endif
+}
+
+#if HAS_CFRAME
+/* The top frame of a suspended greenlet, or NULL. */
+static _PyInterpreterFrame *top_frame(const struct rl_pystate *state, const struct rl_stack *stack) {
+    return ((_PyCFrame *)rl_stack_where(stack, state->frame))->current_frame;
+}
+#else
+static _PyInterpreterFrame *top_frame(const struct rl_pystate *state, const struct rl_stack *stack) {
+    (void)stack;
+    return state->frame;
+}
+#endif
+
+#if HAS_ENTRY_FRAMES
+/* An entry frame uses neither f_locals nor frame_obj. While its stack is copied
+   out they hold the frame whose `previous` led to it and the next hidden one. */
+void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
+    void **link = &state->hidden;
+    _PyInterpreterFrame *frame = top_frame(state, stack);
+    while (frame) {
+        _PyInterpreterFrame *first = frame->previous, *next = first;
+        _PyInterpreterFrame *copy = rl_stack_where(stack, next);
+        while (copy != next) { /* Entry frames can follow one another. */
+            next = copy->previous;
+            copy = rl_stack_where(stack, next);
+        }
+        if (next != first) {
+            _PyInterpreterFrame *entry = rl_stack_where(stack, first);
+            entry->f_locals = (PyObject *)frame;
+            *link = first;
+            link = (void **)&entry->frame_obj;
+            frame->previous = next;
+        }
+        frame = next;
+    }
+    *link = NULL;
+}
+
+void rl_pystate_restored(struct rl_pystate *state) {
+    _PyInterpreterFrame *entry = state->hidden;
+    while (entry) {
+        _PyInterpreterFrame *next = (_PyInterpreterFrame *)entry->frame_obj;
+        ((_PyInterpreterFrame *)entry->f_locals)->previous = entry;
+        entry->f_locals = NULL;
+        entry->frame_obj = NULL;
+        entry = next;
+    }
+    state->hidden = NULL;
+}
+#else
+void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
+    (void)state;
+    (void)stack;
+}
+
+void rl_pystate_restored(struct rl_pystate *state) {
+    (void)state;
+}
+#endif
+
+PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
+                                const struct rl_stack *stack) {
+    PyFrameObject *result;
+    _PyInterpreterFrame *frame = top_frame(state, stack);
+    if (!frame)
+        return NULL;
+#if HAS_CFRAME
+    _PyCFrame *saved = ts->cframe, borrowed = *saved;
+    borrowed.current_frame = frame;
+    ts->cframe = &borrowed;
+    result = PyThreadState_GetFrame(ts);
+    ts->cframe = saved;
+#else
+    _PyInterpreterFrame *saved = ts->current_frame;
+    ts->current_frame = frame;
+    result = PyThreadState_GetFrame(ts);
+    ts->current_frame = saved;
+#endif
+    return result;
+}
+
+PyObject *rl_pystate_set_context(PyThreadState *ts, PyObject *context) {
+    PyObject *old = ts->context;
+    ts->context = context;
+    ts->context_ver++;
+    return old;
+}
+
+PyObject *rl_pystate_context(PyThreadState *ts) {
+    return ts->context;
+}
+
+int rl_pystate_is_collecting(PyThreadState *ts) {
+    return ts->interp->gc.collecting;
+}
+
+int rl_pystate_is_finalizing(void) {
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+void rl_pystate_forget_finalized(PyObject *object) {
+    /* The collector keeps this flag in the object's header on all versions that
+       have a GIL. */
+    _Py_AS_GC(object)->_gc_prev &= ~(uintptr_t)_PyGC_PREV_MASK_FINALIZED;
+}
+
+PyThreadState *rl_pystate_current(void) {
+    return PyThreadState_Get();
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "thread.h"
+
+#include "greenlet.h"
+
+_Thread_local struct rl_thread *rl_thread_self RL_TLS_MODEL;
+
+static const char STATE_KEY[] = "ringlet.thread"; /* In the thread state's dict. */
+
+enum { DEFAULT_SLOTS = 64, MOST_SLOTS = 256 };
+
+static struct {
+    unsigned slots; /* Slots per thread. */
+    int hard;       /* Hard mode. */
+} settings = {DEFAULT_SLOTS, 0};
+
+int rl_thread_configure(void) {
+    const char *slots = getenv("RINGLET_SLOTS"), *hard = getenv("RINGLET_HARD");
+    if (slots && *slots) {
+        char *end;
+        long count = strtol(slots, &end, 10);
+        if (*end || count < 1 || count > MOST_SLOTS) {
+            PyErr_Format(PyExc_ValueError, "RINGLET_SLOTS is '%s'; give a whole number from 1 to %d",
+                         slots, MOST_SLOTS);
+            return -1;
+        }
+        settings.slots = (unsigned)count;
+    }
+    if (hard && *hard && strcmp(hard, "0") != 0) {
+        settings.hard = 1;
+        settings.slots = 1;
+    }
+    return 0;
+}
+
+static void stack_evicted(struct rl_stack *stack) {
+    rl_pystate_evicted(&((struct rl_greenlet *)((char *)stack - offsetof(struct rl_greenlet, stack)))->py,
+                       stack);
+}
+
+static void stack_restored(struct rl_stack *stack) {
+    rl_pystate_restored(
+        &((struct rl_greenlet *)((char *)stack - offsetof(struct rl_greenlet, stack)))->py);
+}
+
+/* Ends every started greenlet of a thread: by GreenletExit where Python code may
+   run, and whatever is left then without. */
+static void end_greenlets(struct rl_thread *thread, int python) {
+    /* A dying greenlet may start others; after as many as this none may run. */
+    size_t patience = 1000;
+    for (struct rl_greenlet *g = thread->started; g; g = g->next)
+        patience += 2;
+    while (thread->started) {
+        PyGreenlet *greenlet = (PyGreenlet *)Py_NewRef((PyObject *)thread->started->self);
+        if (python && patience > 0) {
+            patience--;
+            rl_greenlet_kill(greenlet);
+        }
+        if (greenlet->impl->state == RL_SUSPENDED)
+            rl_greenlet_drop(greenlet);
+        Py_DECREF(greenlet);
+    }
+}
+
+/* Called when the thread state's dict goes away: the thread ends, the process
+   forked, or the interpreter shuts down. */
+static void thread_end(PyObject *capsule) {
+    struct rl_thread *thread = PyCapsule_GetPointer(capsule, STATE_KEY);
+    int here = rl_thread_self == thread;
+    int python = here && !rl_pystate_is_finalizing() && thread->current == thread->main;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (python)
+        rl_thread_reap(thread);
+    if (thread->end_ring)
+        thread->end_ring(thread, python);
+    end_greenlets(thread, python);
+    for (size_t i = 0; i < thread->doomed_count; i++)
+        Py_DECREF(thread->doomed[i]);
+    PyMem_Free(thread->doomed);
+    Py_CLEAR(thread->tracer);
+    thread->main->impl->state = RL_DEAD;
+    thread->main->impl->thread = NULL;
+    thread->main->impl->resumable_by = NULL;
+    PyGreenlet *main = thread->main, *current = thread->current;
+    if (here) {
+        rl_thread_self = NULL;
+        /* Another thread may still stand on one of its slots, waiting for a GIL
+           that it will never get: those stay. */
+        if (current == main)
+            rl_stacks_term(&thread->stacks);
+    }
+    PyMem_RawFree(thread);
+    Py_DECREF(current);
+    Py_DECREF(main);
+    PyErr_Restore(type, value, traceback);
+}
+
+struct rl_thread *rl_thread_new(void) {
+    PyThreadState *ts = rl_pystate_current();
+    PyObject *dict = PyThreadState_GetDict(), *capsule;
+    if (rl_pystate_is_finalizing() || !dict) {
+        PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
+        return NULL;
+    }
+    struct rl_thread *thread = PyMem_RawCalloc(1, sizeof *thread);
+    PyGreenlet *main = thread ? rl_greenlet_new_main() : NULL;
+    if (!main) {
+        PyMem_RawFree(thread);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+        return NULL;
+    }
+    if (rl_stacks_init(&thread->stacks, &main->impl->stack, settings.slots, settings.hard,
+                       rl_greenlet_entry) < 0) {
+        PyErr_NoMemory();
+        goto fail;
+    }
+    thread->stacks.evicted = stack_evicted;
+    thread->stacks.restored = stack_restored;
+    thread->ts = ts;
+    thread->main = main;
+    thread->current = (PyGreenlet *)Py_NewRef((PyObject *)main);
+    thread->pass = thread;
+    main->impl->thread = thread;
+    capsule = PyCapsule_New(thread, STATE_KEY, NULL);
+    if (!capsule || PyDict_SetItemString(dict, STATE_KEY, capsule) < 0 ||
+        PyCapsule_SetDestructor(capsule, thread_end) < 0) {
+        Py_XDECREF(capsule);
+        Py_DECREF(main);
+        rl_stacks_term(&thread->stacks);
+        goto fail;
+    }
+    Py_DECREF(capsule);
+    rl_thread_self = thread;
+    return thread;
+
+fail:
+    PyMem_RawFree(thread);
+    main->impl->state = RL_DEAD;
+    main->impl->thread = NULL;
+    Py_DECREF(main);
+    return NULL;
+}
+
+void rl_thread_update_pass(struct rl_thread *thread) {
+    static struct rl_thread nobody;
+    thread->pass = thread->tracer || thread->doomed_count ? &nobody : thread;
+}
+
+void rl_thread_doom(struct rl_thread *thread, PyGreenlet *greenlet) {
+    if (thread->doomed_count == thread->doomed_room) {
+        size_t room = thread->doomed_room ? 2 * thread->doomed_room : 16;
+        PyGreenlet **grown = PyMem_Realloc(thread->doomed, room * sizeof *grown);
+        if (!grown) {
+            Py_INCREF(greenlet); /* Better leaked than freed while it is suspended. */
+            return;
+        }
+        thread->doomed = grown;
+        thread->doomed_room = room;
+    }
+    thread->doomed[thread->doomed_count++] = (PyGreenlet *)Py_NewRef((PyObject *)greenlet);
+    rl_thread_update_pass(thread);
+}
+
+void rl_thread_reap(struct rl_thread *thread) {
+    while (thread->doomed_count) {
+        PyGreenlet *greenlet = thread->doomed[--thread->doomed_count];
+        rl_thread_update_pass(thread);
+        /* Ends it, unless somebody has got hold of it again meanwhile. */
+        rl_pystate_forget_finalized((PyObject *)greenlet);
+        Py_DECREF(greenlet);
+    }
+}
