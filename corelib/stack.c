@@ -39,10 +39,12 @@ void rl_stack_set_reserve(size_t bytes) {
 
 /* Copies like memcpy, but is invisible to the address sanitizer, which objects
    to reading across the guard zones of a live stack. */
+#ifdef WITH_ASAN
+__attribute__((noinline, no_sanitize("address")))
+#endif
 static void copy_bytes(void *to, const void *from, size_t count) {
-#if defined(WITH_ASAN) && defined(__x86_64__)
-    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-#elif defined(WITH_ASAN)
+#ifdef WITH_ASAN
+    /* Volatile, or the compiler would put the sanitizer's own memcpy here. */
     volatile char *out = to;
     const volatile char *in = from;
     while (count--)
