@@ -27,6 +27,11 @@ class ScriptedSocket:
         #: What every further write raises, once it is set.
         self.write_error = None
 
+    @property
+    def raw(self) -> bytes:
+        """All that was written."""
+        return b"".join(self.writes)
+
     def recv(self, size):
         self.before_read()
         if not self.reads:
@@ -64,15 +69,13 @@ class Answer:
 
 @dataclass
 class Talk:
-    """What came of a script."""
+    """What came of talking to an application."""
 
-    sock: ScriptedSocket
+    raw: bytes
     #: The methods of the requests, which a reader of responses has to know.
     methods: list[str] = field(default_factory=list)
-
-    @property
-    def raw(self) -> bytes:
-        return b"".join(self.sock.writes)
+    #: The server's end, if the client was a script.
+    sock: ScriptedSocket | None = None
 
     @property
     def answers(self) -> list[Answer]:
@@ -109,11 +112,11 @@ def parse_answers(raw: bytes, methods=()) -> list[Answer]:
     return answers
 
 
-def talk(app, *reads, methods=(), **limits) -> Talk:
+def talk_script(app, *reads, methods=(), **limits) -> Talk:
     """Serve `reads` with `app`, to the end of the connection."""
     sock = ScriptedSocket(*reads)
     Connection(sock, app, HTTPLimits(**limits), BASE).serve()
-    return Talk(sock, list(methods))
+    return Talk(sock.raw, list(methods), sock)
 
 
 def hello(environ, start_response):

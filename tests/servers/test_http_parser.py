@@ -5,7 +5,7 @@ import pytest
 from ringlet.servers import http_parser
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.http_parser import RequestParser, require_httptools
-from tests.servers.scripted import get, hello, paths, post, post_chunks, talk
+from tests.servers.scripted import get, hello, paths, post, post_chunks, talk_script
 
 GET = "GET / HTTP/1.1\r\nHost: a\r\n"
 POST = "POST / HTTP/1.1\r\nHost: a\r\n"
@@ -101,7 +101,7 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize(("request_", "status"), REFUSED.values(), ids=REFUSED.keys())
-def test_refuses(request_, status):
+def test_refuses(talk, request_, status):
     seen = []
 
     def app(environ, start_response):
@@ -117,7 +117,7 @@ def test_refuses(request_, status):
 
 
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
-def test_refuses_a_malformed_chunked_body(body):
+def test_refuses_a_malformed_chunked_body(talk, body):
     def app(environ, start_response):
         environ["wsgi.input"].read()
         pytest.fail("the body was taken for complete")
@@ -129,7 +129,7 @@ def test_refuses_a_malformed_chunked_body(body):
 
 
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES.keys())
-def test_a_malformed_body_nobody_reads_still_ends_the_connection(body):
+def test_a_malformed_body_nobody_reads_still_ends_the_connection(talk, body):
     result = talk(paths, (CHUNKED + body).encode("latin-1"), get("/next"))
     assert result.answer.body == b"/"
     assert result.answer.headers["connection"] == "close"
@@ -143,7 +143,7 @@ def environ_of(*reads):
         seen.append(environ)
         return hello(environ, start_response)
 
-    assert talk(app, *reads).answer.status == 200
+    assert talk_script(app, *reads).answer.status == 200
     (environ,) = seen
     return environ
 
@@ -229,12 +229,12 @@ def test_a_blank_line_before_a_request_is_ignored():
     assert environ_of(b"\r\n" + get("/x"))["PATH_INFO"] == "/x"
 
 
-def test_blanks_around_a_length():
+def test_blanks_around_a_length(talk):
     result = talk(paths, b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3 \r\n\r\nabc", get("/2"))
     assert [answer.body for answer in result.answers] == [b"/1", b"/2"]
 
 
-def test_trailers_reach_no_environ():
+def test_trailers_reach_no_environ(talk):
     """Least of all the next request's."""
     seen = []
 
@@ -261,7 +261,7 @@ UPGRADE = ("Connection: Upgrade", "Upgrade: h2c")
     ],
     ids=["GET", "length", "chunked"],
 )
-def test_an_upgrade_is_declined_and_its_body_is_no_request(first, cut):
+def test_an_upgrade_is_declined_and_its_body_is_no_request(talk, first, cut):
     seen = []
 
     def app(environ, start_response):
@@ -276,7 +276,7 @@ def test_an_upgrade_is_declined_and_its_body_is_no_request(first, cut):
     assert seen == [("/1", body), ("/2", b""), ("/3", b""), ("/4", b"GET /x")]
 
 
-def test_requests_before_a_bad_one_are_answered():
+def test_requests_before_a_bad_one_are_answered(talk):
     result = talk(paths, get("/1") + get("/2") + b"garbage\r\n\r\n" + get("/3"))
     assert result.statuses == [200, 200, 400]
     assert [answer.body for answer in result.answers[:2]] == [b"/1", b"/2"]

@@ -17,7 +17,7 @@ from tests.servers.scripted import (
     paths,
     post,
     post_chunks,
-    talk,
+    talk_script,
 )
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -36,12 +36,12 @@ def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
-def test_a_connection_serves_one_request_after_the_other():
+def test_a_connection_serves_one_request_after_the_other(talk):
     result = talk(paths, get("/1"), get("/2"), get("/3"))
     assert [answer.body for answer in result.answers] == [b"/1", b"/2", b"/3"]
 
 
-def test_pipelined_requests_are_answered_in_order():
+def test_pipelined_requests_are_answered_in_order(talk):
     result = talk(paths, b"".join(get(f"/{i}") for i in range(50)))
     assert [answer.body for answer in result.answers] == [b"/%d" % i for i in range(50)]
 
@@ -55,23 +55,23 @@ def test_it_does_not_matter_how_the_stream_is_cut(size):
         + post(b"", "/4")
         + get("/5?q", "X: " + "y" * 100)
     )
-    result = talk(echo, *(stream[i : i + size] for i in range(0, len(stream), size)))
+    result = talk_script(echo, *(stream[i : i + size] for i in range(0, len(stream), size)))
     bodies = [answer.body for answer in result.answers]
     assert bodies == [b"", b"body", b"one" + b"two" * 10, b"", b""]
 
 
-def test_the_client_decides_to_close():
+def test_the_client_decides_to_close(talk):
     result = talk(paths, get("/1", "Connection: close"), get("/2"))
     assert result.answer.body == b"/1"
     assert result.answer.headers["connection"] == "close"
 
 
-def test_data_after_the_last_request_is_no_request():
+def test_data_after_the_last_request_is_no_request(talk):
     result = talk(paths, get("/1", "Connection: close") + get("/2"))
     assert result.answer.body == b"/1"
 
 
-def test_http_1_0_closes_unless_asked_not_to():
+def test_http_1_0_closes_unless_asked_not_to(talk):
     assert talk(paths, get("/1", version="1.0"), get("/2")).statuses == [200]
     again = get("/2", "Connection: keep-alive", version="1.0")
     result = talk(paths, again, again)
@@ -79,27 +79,27 @@ def test_http_1_0_closes_unless_asked_not_to():
     assert result.answers[0].headers["connection"] == "keep-alive"
 
 
-def test_an_interrupted_head_is_a_bad_request():
+def test_an_interrupted_head_is_a_bad_request(talk):
     assert talk(hello, get("/")[:-3]).answer.status == 400
 
 
-def test_nothing_at_all_gets_no_answer():
+def test_nothing_at_all_gets_no_answer(talk):
     assert talk(hello).raw == b""
 
 
 def test_a_silent_client_is_left_without_a_word():
-    result = talk(hello, TimeoutError(), get("/"), idle_timeout=7.0)
+    result = talk_script(hello, TimeoutError(), get("/"), idle_timeout=7.0)
     assert result.raw == b""
     assert result.sock.timeouts[-1] == 7.0
 
 
 def test_a_kept_connection_that_falls_silent_is_left_without_a_word():
-    result = talk(hello, get("/"), TimeoutError(), get("/"))
+    result = talk_script(hello, get("/"), TimeoutError(), get("/"))
     assert result.statuses == [200]
 
 
 def test_a_head_that_stops_arriving_times_out():
-    assert talk(hello, get("/")[:-3], TimeoutError()).answer.status == 408
+    assert talk_script(hello, get("/")[:-3], TimeoutError()).answer.status == 408
 
 
 def test_a_head_that_drips_times_out(clock):
@@ -112,23 +112,23 @@ def test_a_head_that_drips_times_out(clock):
 
     sock.before_read = tick
     Connection(sock, hello, HTTPLimits(header_timeout=10.0), BASE).serve()
-    assert Talk(sock).answer.status == 408
+    assert Talk(sock.raw).answer.status == 408
     assert b"".join(sock.reads).endswith(b"Host: a\r\n\r\n")
 
 
 def test_a_body_that_stops_arriving_times_out():
-    result = talk(echo, post(b"body")[:-2], TimeoutError(), io_timeout=3.0)
+    result = talk_script(echo, post(b"body")[:-2], TimeoutError(), io_timeout=3.0)
     assert result.answer.status == 408
     assert result.answer.headers["connection"] == "close"
 
 
-def test_a_body_that_ends_early_is_a_bad_request():
+def test_a_body_that_ends_early_is_a_bad_request(talk):
     assert talk(echo, post(b"body")[:-2]).answer.status == 400
 
 
 def test_equal_time_limits_are_set_once():
     """Setting one costs on the way of every request."""
-    result = talk(hello, get("/"), get("/"), get("/"), idle_timeout=5.0, io_timeout=5.0)
+    result = talk_script(hello, get("/"), get("/"), get("/"), idle_timeout=5.0, io_timeout=5.0)
     assert result.sock.timeouts == [5.0]
 
 
@@ -147,7 +147,7 @@ def test_equal_time_limits_are_set_once():
         (get("/", "X" * 5000 + ": y"), 431),
     ],
 )
-def test_the_head_is_limited(request_, status, cut):
+def test_the_head_is_limited(talk, request_, status, cut):
     limits = {"max_request_line": 100, "max_headers": 10, "max_header_bytes": 200}
     reads = [request_[i : i + 1] for i in range(len(request_))] if cut else [request_]
     assert talk(hello, *reads, **limits).answer.status == status
@@ -157,31 +157,31 @@ def test_an_endless_head_is_refused_before_it_ends():
     for start in (b"GET /", b"GET / HTTP/1.1\r\nX", b"GET / HTTP/1.1\r\nX: ", b"\r\n"):
         sock = ScriptedSocket(start, *[b"\r\n" * 500 if start == b"\r\n" else b"y" * 1000] * 1000)
         Connection(sock, hello, HTTPLimits(), BASE).serve()
-        assert Talk(sock).answer.status in (414, 431)
+        assert Talk(sock.raw).answer.status in (414, 431)
         read = 1000 - len(sock.reads)
         # Some more is read and thrown away, for the client to see the answer.
         assert read < (8190 + 32768 + http_wire.LINGER_BYTES) / 1000 + 3
 
 
-def test_trailers_are_limited_too():
+def test_trailers_are_limited_too(talk):
     trailers = "".join(f"X-{i}: y\r\n" for i in range(20))
     raw = post_chunks(b"abc")[:-2] + trailers.encode() + b"\r\n"
     assert talk(echo, raw, max_headers=10).answer.status == 431
     assert talk(echo, raw, max_headers=30).answer.status == 200
 
 
-def test_a_long_body_is_refused_before_the_application_runs():
+def test_a_long_body_is_refused_before_the_application_runs(talk):
     result = talk(lambda *_: pytest.fail("it ran"), post(b"x" * 11), max_body=10)
     assert result.answer.status == 413
     assert talk(echo, post(b"x" * 10), max_body=10).answer.status == 200
 
 
-def test_a_chunked_body_is_refused_once_it_is_too_long():
+def test_a_chunked_body_is_refused_once_it_is_too_long(talk):
     assert talk(echo, post_chunks(b"x" * 6, b"y" * 5), max_body=10).answer.status == 413
     assert talk(echo, post_chunks(b"x" * 6, b"y" * 4), max_body=10).answer.status == 200
 
 
-def test_the_application_gets_an_oserror_for_a_body_it_cannot_have():
+def test_the_application_gets_an_oserror_for_a_body_it_cannot_have(talk):
     caught = []
 
     def app(environ, start_response):
@@ -215,11 +215,11 @@ def test_continue_is_sent_when_the_body_is_first_read():
     Connection(sock, app, HTTPLimits(), BASE).serve()
     assert order[0] == []
     assert sock.writes[0] == CONTINUE
-    assert [answer.body for answer in Talk(sock).answers] == [b"body", b""]
-    assert Talk(sock).raw.count(CONTINUE) == 1
+    assert [answer.body for answer in Talk(sock.raw).answers] == [b"body", b""]
+    assert Talk(sock.raw).raw.count(CONTINUE) == 1
 
 
-def test_continue_is_not_sent_to_a_client_that_did_not_wait():
+def test_continue_is_not_sent_to_a_client_that_did_not_wait(talk):
     result = talk(echo, post(b"body", "/", EXPECT), get("/"))
     assert CONTINUE not in result.raw
     assert result.statuses == [200, 200]
@@ -227,12 +227,12 @@ def test_continue_is_not_sent_to_a_client_that_did_not_wait():
 
 def test_a_client_that_waits_for_a_body_nobody_reads_is_answered_at_once():
     """Whether it sends the body all the same is not known, so the connection ends."""
-    result = talk(paths, post(b"body", "/1", EXPECT)[:-4], get("/2"))
+    result = talk_script(paths, post(b"body", "/1", EXPECT)[:-4], get("/2"))
     assert result.answer.body == b"/1"
     assert result.answer.headers["connection"] == "close"
 
 
-def test_continue_is_not_sent_after_the_response_began():
+def test_continue_is_not_sent_after_the_response_began(talk):
     def app(environ, start_response):
         start_response("200 OK", [])
         yield b"head"
@@ -243,14 +243,14 @@ def test_continue_is_not_sent_after_the_response_began():
     assert result.answer.body == b"headbody"
 
 
-def test_http_1_0_expects_nothing():
+def test_http_1_0_expects_nothing(talk):
     raw = b"POST / HTTP/1.0\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
     result = talk(echo, raw, b"body")
     assert CONTINUE not in result.raw
     assert result.answer.body == b"body"
 
 
-def test_a_short_body_nobody_reads_is_skipped():
+def test_a_short_body_nobody_reads_is_skipped(talk):
     first = post(b"x" * 1000, "/1")
     result = talk(paths, first[:-500], first[-500:], get("/2"))
     assert [answer.body for answer in result.answers] == [b"/1", b"/2"]
@@ -260,13 +260,13 @@ def test_a_long_body_nobody_reads_ends_the_connection():
     head = post(b"x" * 200_000, "/1")[:-200_000]
     sock = ScriptedSocket(head, *[b"x" * 10_000] * 20, get("/2"))
     Connection(sock, paths, HTTPLimits(), BASE).serve()
-    result = Talk(sock)
+    result = Talk(sock.raw)
     assert result.answer.body == b"/1"
     assert result.answer.headers["connection"] == "close"
     assert ("shutdown", socket.SHUT_WR) in sock.calls
 
 
-def test_an_endless_chunked_body_nobody_reads_ends_the_connection():
+def test_an_endless_chunked_body_nobody_reads_ends_the_connection(talk):
     chunks = post_chunks(*[b"x" * 10_000] * 50, path="/1")
     result = talk(paths, *(chunks[i : i + 9000] for i in range(0, len(chunks), 9000)), get("/2"))
     assert result.answer.body == b"/1"
@@ -280,15 +280,15 @@ def test_a_body_nobody_reads_has_to_arrive_in_time(clock):
 
     sock.before_read = tick
     Connection(sock, paths, HTTPLimits(), BASE).serve()
-    assert Talk(sock).answer.body == b"/1"
+    assert Talk(sock.raw).answer.body == b"/1"
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(), BrokenPipeError(), OSError(113, "x")])
 def test_a_lost_connection_ends_quietly(error, caplog):
-    assert talk(hello, error).raw == b""
-    assert talk(hello, get("/"), error).statuses == [200]
-    assert talk(hello, get("/")[:-3], error).raw == b""
-    assert talk(echo, post(b"body")[:-2], error).raw == b""
+    assert talk_script(hello, error).raw == b""
+    assert talk_script(hello, get("/"), error).statuses == [200]
+    assert talk_script(hello, get("/")[:-3], error).raw == b""
+    assert talk_script(echo, post(b"body")[:-2], error).raw == b""
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
@@ -300,7 +300,7 @@ def test_closing_tells_the_client_and_takes_no_more_requests():
     sock = ScriptedSocket(get("/1"), get("/2"))
     connection = Connection(sock, app, HTTPLimits(), BASE)
     connection.serve()
-    assert Talk(sock).answer.headers["connection"] == "close"
+    assert Talk(sock.raw).answer.headers["connection"] == "close"
     assert sock.calls == []
 
 
@@ -330,6 +330,6 @@ def test_senseless_limits_are_refused(limits):
 
 def test_limits_can_be_lifted():
     limits = {"idle_timeout": None, "header_timeout": None, "io_timeout": None}
-    result = talk(echo, get("/")[:5], get("/")[5:], post(b"x" * 5)[:-2], b"xx", **limits)
+    result = talk_script(echo, get("/")[:5], get("/")[5:], post(b"x" * 5)[:-2], b"xx", **limits)
     assert result.statuses == [200, 200]
     assert set(result.sock.timeouts) == {None}

@@ -10,7 +10,7 @@ from ringlet.servers import http_response
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.http_wire import SEND_BYTES
 from ringlet.servers.wsgi import Connection
-from tests.servers.scripted import BASE, ScriptedSocket, get, talk
+from tests.servers.scripted import BASE, ScriptedSocket, get, talk_script
 
 
 def app_of(result, headers=(), status="200 OK"):
@@ -51,7 +51,7 @@ FRAMING = {
 @pytest.mark.parametrize(
     ("result", "headers", "body", "length", "chunked"), FRAMING.values(), ids=FRAMING.keys()
 )
-def test_framing(result, headers, body, length, chunked):
+def test_framing(talk, result, headers, body, length, chunked):
     answer, after = talk(app_of(result, headers), get(), get()).answers
     assert answer.body == after.body == body
     assert answer.headers.get("content-length") == length
@@ -62,7 +62,7 @@ def test_framing(result, headers, body, length, chunked):
 @pytest.mark.parametrize(
     ("result", "headers", "body", "length", "chunked"), FRAMING.values(), ids=FRAMING.keys()
 )
-def test_framing_for_http_1_0(result, headers, body, length, chunked):
+def test_framing_for_http_1_0(talk, result, headers, body, length, chunked):
     """Without a length, the end of the connection is the end of the body."""
     request = get("/", "Connection: keep-alive", version="1.0")
     talked = talk(app_of(result, headers), request, request)
@@ -76,7 +76,7 @@ def test_framing_for_http_1_0(result, headers, body, length, chunked):
 @pytest.mark.parametrize(
     ("result", "headers", "body", "length", "chunked"), FRAMING.values(), ids=FRAMING.keys()
 )
-def test_head_has_the_headers_of_get_and_no_body(result, headers, body, length, chunked):
+def test_head_has_the_headers_of_get_and_no_body(talk, result, headers, body, length, chunked):
     raw = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
     talked = talk(app_of(result, headers), raw, get(), methods=["HEAD", "GET"])
     answer, after = talked.answers
@@ -90,24 +90,24 @@ def test_head_has_the_headers_of_get_and_no_body(result, headers, body, length, 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 @pytest.mark.parametrize("result", [[], [b"body"], [b"a", b"b"], parts(b"body")])
-def test_a_status_without_a_body(status, result):
+def test_a_status_without_a_body(talk, status, result):
     answer, after = talk(app_of(result, status=status), get(), get()).answers
     assert answer.status == after.status == int(status[:3])
     assert answer.body == b""
     assert not {"content-length", "transfer-encoding"} & answer.headers.keys()
 
 
-def test_not_modified_may_tell_the_length_but_no_content_may_not():
+def test_not_modified_may_tell_the_length_but_no_content_may_not(talk):
     for status, length in (("304 Not Modified", "5"), ("204 No Content", None)):
         answer, _ = talk(app_of([], LENGTH_5, status), get(), get()).answers
         assert answer.headers.get("content-length") == length
 
 
 def test_head_and_body_leave_in_one_write():
-    assert len(talk(app_of([b"hello"]), get()).sock.writes) == 1
-    assert len(talk(app_of([b"he", b"llo"]), get()).sock.writes) == 1
+    assert len(talk_script(app_of([b"hello"]), get()).sock.writes) == 1
+    assert len(talk_script(app_of([b"he", b"llo"]), get()).sock.writes) == 1
     # The head, with the first part; the other part; the end.
-    assert len(talk(app_of(parts(b"he", b"llo")), get()).sock.writes) == 3
+    assert len(talk_script(app_of(parts(b"he", b"llo")), get()).sock.writes) == 3
 
 
 def test_parts_leave_as_they_come():
@@ -127,12 +127,12 @@ def test_parts_leave_as_they_come():
 
 def test_a_long_body_is_not_copied_into_one_write():
     body = b"x" * (SEND_BYTES * 2)
-    talked = talk(app_of([body]), get())
+    talked = talk_script(app_of([body]), get())
     assert talked.answer.body == body
     assert len(talked.sock.writes) > 1
 
 
-def test_write_and_iterable_together():
+def test_write_and_iterable_together(talk):
     def app(environ, start_response):
         write = start_response("200 OK", [])
         write(b"one ")
@@ -144,7 +144,7 @@ def test_write_and_iterable_together():
     assert [answer.body for answer in talked.answers] == [b"one two three four"] * 2
 
 
-def test_a_date_is_added_once():
+def test_a_date_is_added_once(talk):
     answer = talk(app_of([b""]), get()).answer
     assert re.fullmatch(
         r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT",
@@ -168,12 +168,12 @@ def test_the_date_line_follows_the_clock(monkeypatch):
         assert line() == f"\r\nDate: {text}"
 
 
-def test_the_application_may_close_the_connection():
+def test_the_application_may_close_the_connection(talk):
     talked = talk(app_of([b"bye"], [("Connection", "close")]), get(), get())
     assert talked.answer.headers["connection"] == "close"
 
 
-def test_keep_alive_is_the_servers_to_promise():
+def test_keep_alive_is_the_servers_to_promise(talk):
     talked = talk(app_of([b"x"], [("Connection", "keep-alive")]), get(), get())
     assert talked.statuses == [200, 200]
     assert b"keep-alive" not in talked.raw
@@ -216,7 +216,7 @@ BAD_HEADS = {
 
 
 @pytest.mark.parametrize(("status", "headers"), BAD_HEADS.values(), ids=BAD_HEADS.keys())
-def test_a_head_that_cannot_be_sent_is_the_applications_error(status, headers, caplog):
+def test_a_head_that_cannot_be_sent_is_the_applications_error(talk, status, headers, caplog):
     talked = talk(app_of([b"hello"], headers, status), get("/bad"), get())
     assert talked.answer.status == 500
     assert b"Set-Cookie" not in talked.raw
@@ -240,19 +240,19 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("result", BAD_BODIES.values(), ids=BAD_BODIES.keys())
-def test_a_body_that_is_none_is_the_applications_error(result, caplog):
+def test_a_body_that_is_none_is_the_applications_error(talk, result, caplog):
     talked = talk(app_of(result), get(), get())
     assert talked.answer.status == 500
     assert [record.exc_info[0] for record in caplog.records] == [TypeError]
 
 
-def test_start_response_has_to_be_called():
+def test_start_response_has_to_be_called(talk):
     assert talk(lambda environ, start_response: [b"x"], get()).answer.status == 500
     assert talk(lambda environ, start_response: [], get()).answer.status == 500
     assert talk(lambda environ, start_response: iter([b"x"]), get()).answer.status == 500
 
 
-def test_start_response_may_be_called_by_the_first_step_of_the_body():
+def test_start_response_may_be_called_by_the_first_step_of_the_body(talk):
     def app(environ, start_response):
         start_response("201 Created", [])
         yield b"x"
@@ -264,14 +264,14 @@ def test_start_response_may_be_called_by_the_first_step_of_the_body():
     ("result", "sent"),
     [([b"too long"], None), ([b"hey"], None), ([b"a", b"b"], None), ([], None)],
 )
-def test_a_list_that_contradicts_its_length_is_not_sent(result, sent, caplog):
+def test_a_list_that_contradicts_its_length_is_not_sent(talk, result, sent, caplog):
     assert talk(app_of(result, LENGTH_5), get(), get()).answer.status == 500
     assert caplog.records[-1].exc_info[0] is ValueError
 
 
 @pytest.mark.parametrize("data", [[b"he", b"l"], [b"hello", b" world"], [b"he", b"llo world"]])
 def test_an_iterator_that_contradicts_its_length_cuts_the_connection(data, caplog):
-    talked = talk(app_of(parts(*data), LENGTH_5), get(), get())
+    talked = talk_script(app_of(parts(*data), LENGTH_5), get(), get())
     assert len(talked.sock.writes[0].partition(b"\r\n\r\n")[2]) <= 5
     assert talked.raw.count(b"HTTP/1.1") == 1
     assert talked.raw.partition(b"\r\n\r\n")[2] in (b"hel", b"hello")
@@ -286,7 +286,7 @@ def error_info():
         return sys.exc_info()
 
 
-def test_exc_info_replaces_a_head_that_was_not_sent():
+def test_exc_info_replaces_a_head_that_was_not_sent(talk):
     def app(environ, start_response):
         start_response("204 No Content", [("X-One", "1"), ("Content-Length", "5")])
         start_response("500 Oops", [("X-Two", "2")], error_info())
@@ -298,7 +298,7 @@ def test_exc_info_replaces_a_head_that_was_not_sent():
     assert answer.headers["x-two"] == "2"
 
 
-def test_exc_info_is_raised_once_the_head_was_sent(caplog):
+def test_exc_info_is_raised_once_the_head_was_sent(talk, caplog):
     def app(environ, start_response):
         write = start_response("200 OK", [])
         write(b"partial")
@@ -311,7 +311,7 @@ def test_exc_info_is_raised_once_the_head_was_sent(caplog):
     assert caplog.records[-1].exc_info[0] is LookupError
 
 
-def test_a_second_call_without_exc_info_is_an_error(caplog):
+def test_a_second_call_without_exc_info_is_an_error(talk, caplog):
     def app(environ, start_response):
         start_response("200 OK", [])
         start_response("200 OK", [])

@@ -8,7 +8,7 @@ import pytest
 
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.wsgi import BlockFileWrapper, Connection
-from tests.servers.scripted import BASE, ScriptedSocket, get, hello, post, post_chunks, talk
+from tests.servers.scripted import BASE, ScriptedSocket, get, hello, post, post_chunks, talk_script
 
 
 def environ_of(request):
@@ -18,7 +18,7 @@ def environ_of(request):
         seen.append(environ)
         return hello(environ, start_response)
 
-    talk(app, request)
+    talk_script(app, request)
     return seen[0]
 
 
@@ -56,7 +56,7 @@ def test_each_request_has_an_environ_of_its_own():
         environ["mine"] = environ["REQUEST_METHOD"] = environ["wsgi.url_scheme"] = "changed"
         return hello(environ, start_response)
 
-    assert talk(app, get() + get(), get()).statuses == [200, 200, 200]
+    assert talk_script(app, get() + get(), get()).statuses == [200, 200, 200]
 
 
 @validator
@@ -80,14 +80,14 @@ def careful(environ, start_response):
         b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-def test_the_standard_librarys_validator_agrees(request_, caplog):
+def test_the_standard_librarys_validator_agrees(talk, request_, caplog):
     method = request_.partition(b" ")[0].decode()
     answer = talk(careful, request_, methods=[method]).answers[0]
     assert not caplog.records
     assert answer.status == 200
 
 
-def test_a_chunked_body_is_read_to_its_end():
+def test_a_chunked_body_is_read_to_its_end(talk):
     def app(environ, start_response):
         assert "CONTENT_LENGTH" not in environ
         data = environ["wsgi.input"].read()
@@ -106,7 +106,7 @@ def test_a_body_is_read_only_as_far_as_asked_for():
         return hello(environ, start_response)
 
     request = post(b"x" * 1000)
-    talk(app, *(request[i : i + 100] for i in range(0, len(request), 100)))
+    talk_script(app, *(request[i : i + 100] for i in range(0, len(request), 100)))
     assert 3 <= left[0] < 200
 
 
@@ -119,7 +119,7 @@ def test_the_file_wrapper_sends_a_file_and_closes_it(size):
         wrapper = environ["wsgi.file_wrapper"]
         return wrapper(file) if size is None else wrapper(file, size)
 
-    talked = talk(app, get())
+    talked = talk_script(app, get())
     assert talked.answer.body == b"0123456789" * 10
     assert file.closed
     assert len(talked.sock.writes) == (1 if size is None else 34)
@@ -168,7 +168,7 @@ HEAD = b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
         ([b"a", SystemExit(3)], [get()]),
     ],
 )
-def test_the_body_is_closed_exactly_once(steps, reads):
+def test_the_body_is_closed_exactly_once(talk, steps, reads):
     body = Body(*steps)
 
     def app(environ, start_response):
@@ -197,7 +197,7 @@ def test_the_body_is_closed_when_the_client_is_gone(caplog):
     "error", [AppError("secret"), SystemExit(3), OSError("secret"), TimeoutError()]
 )
 @pytest.mark.parametrize("where", ["call", "start", "first step"])
-def test_an_error_before_the_head_is_a_500(error, where, caplog):
+def test_an_error_before_the_head_is_a_500(talk, error, where, caplog):
     def app(environ, start_response):
         if where == "call":
             raise error
@@ -218,7 +218,7 @@ def test_an_error_before_the_head_is_a_500(error, where, caplog):
 
 
 @pytest.mark.parametrize("headers", [[], [("Content-Length", "10")]])
-def test_an_error_after_the_head_cuts_the_connection(headers, caplog):
+def test_an_error_after_the_head_cuts_the_connection(talk, headers, caplog):
     def app(environ, start_response):
         start_response("200 OK", headers)
         return Body(b"a", AppError("secret"))
@@ -237,13 +237,13 @@ def test_an_error_of_close_is_logged_and_the_answer_stands(caplog):
         start_response("200 OK", [("Content-Length", "1")])
         return Body(b"a", on_close=AppError())
 
-    talked = talk(app, get())
+    talked = talk_script(app, get())
     assert talked.answer.body == b"a"
     assert talked.sock.calls == []
     assert errors(caplog)[0].exc_info[0] is AppError
 
 
-def test_an_error_of_both_is_logged_once_with_both(caplog):
+def test_an_error_of_both_is_logged_once_with_both(talk, caplog):
     def app(environ, start_response):
         start_response("200 OK", [])
         return Body(AppError("body"), on_close=AppError("close"))
@@ -264,11 +264,11 @@ def test_an_interrupt_is_not_the_applications_error():
         return body
 
     with pytest.raises(KeyboardInterrupt):
-        talk(app, get())
+        talk_script(app, get())
     assert body.closed == 1
 
 
-def test_an_oserror_of_the_application_is_its_own(caplog):
+def test_an_oserror_of_the_application_is_its_own(talk, caplog):
     """Even while a body was not read to its end."""
 
     def app(environ, start_response):
@@ -279,7 +279,7 @@ def test_an_oserror_of_the_application_is_its_own(caplog):
     assert errors(caplog)[0].exc_info[0] is FileNotFoundError
 
 
-def test_the_clients_error_passed_on_is_not_logged(caplog):
+def test_the_clients_error_passed_on_is_not_logged(talk, caplog):
     def app(environ, start_response):
         environ["wsgi.input"].read()
 

@@ -33,7 +33,6 @@ _KINDS = {
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Status lines of final responses; the phrase may be empty.
 _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 
 #: Kinds of the names applications have used, in the spelling they used; bounded, because some
 #: make names up.
@@ -85,7 +84,7 @@ class Response:
         self._bodiless = self._is_head
 
     def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None, /
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
         """PEP 3333's start_response; returns `write`.
 
@@ -129,12 +128,14 @@ class Response:
     def _note(self, kind: int, name: str, value: str, status: str) -> bool:
         """Take note of a header that matters to the server; whether to send it."""
         if kind == _CONTENT_LENGTH:
-            if _LENGTH.fullmatch(value) is None or self._left not in (None, int(value)):
-                raise ValueError(f"Content-Length {value!r} is malformed or contradicts another")
-            if status.startswith("204") or self._left is not None:
-                return False
-            self._left = int(value)
-            return True
+            if not (value.isascii() and value.isdecimal() and len(value) <= 18):
+                raise ValueError(f"Content-Length {value!r} is no number of bytes")
+            length = int(value)
+            if self._left is not None and self._left != length:
+                raise ValueError(f"Content-Length {value!r} contradicts {self._left}")
+            known = self._left is not None
+            self._left = length
+            return not known and not status.startswith("204")
         if kind == _CONNECTION:
             if value.lower() == "close":
                 self.keep_alive = False
