@@ -35,7 +35,14 @@ PyGreenlet *rl_greenlet_alloc(PyTypeObject *type) {
         PyObject_GC_Track(self);
         return self;
     }
-    self = (PyGreenlet *)type->tp_alloc(type, 0);
+    if (type == &rl_greenlet_type) {
+        self = (PyGreenlet *)type->tp_alloc(type, 0);
+    } else {
+        /* object's constructor refuses abstract classes. */
+        PyObject *none = PyTuple_New(0);
+        self = none ? (PyGreenlet *)PyBaseObject_Type.tp_new(type, none, NULL) : NULL;
+        Py_XDECREF(none);
+    }
     if (!self)
         return NULL;
     g = PyMem_Calloc(1, sizeof *g);
@@ -97,7 +104,7 @@ PyGreenlet *rl_greenlet_alive(PyGreenlet *self) {
 }
 
 struct rl_thread *rl_greenlet_thread(PyGreenlet *self) {
-    while (self && self->impl->state == RL_NEW)
+    while (self && !self->impl->thread)
         self = self->impl->parent;
     return self ? self->impl->thread : NULL;
 }
@@ -255,8 +262,13 @@ static void unbegin(struct rl_thread *thread, struct rl_greenlet *g) {
    greenlet; -1 with an exception set. Keeps a pending exception on success. */
 static int find_run(PyGreenlet *self) {
     PyObject *type, *value, *traceback, *run;
-    if (self->impl->body || (Py_IS_TYPE(self, &rl_greenlet_type) && self->impl->run))
+    struct rl_greenlet *g = self->impl;
+    if (g->body)
         return 1;
+    if (Py_IS_TYPE(self, &rl_greenlet_type) && g->run) {
+        Py_XSETREF(g->callable, Py_NewRef(g->run));
+        return 1;
+    }
     PyErr_Fetch(&type, &value, &traceback);
     run = PyObject_GetAttrString((PyObject *)self, "run");
     if (!run) {
@@ -266,11 +278,11 @@ static int find_run(PyGreenlet *self) {
         return -1;
     }
     PyErr_Restore(type, value, traceback);
-    if (self->impl->state != RL_NEW) {
+    if (g->state != RL_NEW) {
         Py_DECREF(run);
         return 0;
     }
-    Py_XSETREF(self->impl->run, run);
+    Py_XSETREF(g->callable, run);
     return 1;
 }
 
@@ -350,14 +362,7 @@ static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **r
 static void __attribute__((noreturn, noinline))
 finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     struct rl_greenlet *g = self->impl;
-    PyObject *context = rl_pystate_set_context(thread->ts, NULL);
     result = exit_as_value(result);
-    if (context) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        Py_DECREF(context);
-        PyErr_Restore(type, value, traceback);
-    }
     PyGreenlet *to = g->body && g->body->next ? g->body->next(self, &result) : NULL;
     if (!to)
         to = heir(thread, self, &result);
@@ -368,10 +373,11 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
         Py_FatalError("ringlet: no memory to leave a greenlet that has ended");
     /* From here on no Python code runs before `to` does. */
     unlink_started(g);
+    g->py.context = rl_pystate_context(thread->ts);
     rl_pystate_enter(thread->ts, &h->py, &h->stack);
     g->state = RL_DEAD;
     g->resumable_by = NULL;
-    g->py.context = NULL;
+    g->thread = NULL;
     rl_slab_give(g->block);
     g->block = NULL;
     h->state = RL_RUNNING;
@@ -384,8 +390,10 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
 
 /* Calls what a raw greenlet runs. `args` is stolen. Returns as a call does. */
 static PyObject *call_run(struct rl_greenlet *g, PyObject *args) {
-    PyObject *run = g->run, *kwargs = g->kwargs, *result;
-    g->run = g->kwargs = NULL;
+    PyObject *run = g->callable, *kwargs = g->kwargs, *result;
+    g->callable = g->kwargs = NULL;
+    /* Gone from here on; a finalizer of it may already switch elsewhere. */
+    Py_CLEAR(g->run);
     if (unlikely(kwargs != NULL))
         result = PyObject_Call(run, args, kwargs);
     else
@@ -411,6 +419,7 @@ void rl_greenlet_entry(void) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         Py_CLEAR(g->run);
+        Py_CLEAR(g->callable);
         Py_CLEAR(g->kwargs);
         PyErr_Restore(type, value, traceback);
     }
@@ -453,7 +462,8 @@ static PyGreenlet *target(struct rl_thread *thread, PyGreenlet *self) {
         int found = find_run(to);
         if (found < 0)
             return NULL;
-        if (found > 0)
+        /* What ran to find it may have given it a parent in another thread. */
+        if (found > 0 && rl_greenlet_thread(to) == thread)
             return to;
     }
 }

@@ -44,10 +44,13 @@ struct rl_greenlet {
     enum rl_greenlet_state state;
     int is_main;                    /* Runs on the thread's own stack. */
     int survived;                   /* It was killed and lives on. */
-    struct rl_thread *thread;       /* Set at the start; NULL before, and once that thread has exited. */
+    struct rl_thread *thread;       /* While started; NULL before and after, and once that thread
+                                       has exited. */
     PyGreenlet *self;               /* The object this belongs to; borrowed. */
     PyGreenlet *parent;             /* Owned. NULL for main greenlets. */
-    PyObject *run;                  /* NEW: what to call, or NULL; owned. */
+    PyObject *run;                  /* NEW: the attribute `run`, or NULL; owned. */
+    PyObject *callable;             /* What will be called: `run`, or what a subclass has for it;
+                                       set by the first switch until it lands; owned. */
     PyObject *kwargs;               /* Keyword arguments of the first switch, or NULL; owned. */
     void *block;                    /* From the slab while started: data chunk and copy reserve. */
     const struct rl_body *body;     /* What to run instead of `run`, or NULL. */

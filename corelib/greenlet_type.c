@@ -111,6 +111,7 @@ static void greenlet_dealloc(PyObject *object) {
     if (self->weakreflist)
         PyObject_ClearWeakRefs(object);
     Py_CLEAR(g->run);
+    Py_CLEAR(g->callable);
     Py_CLEAR(g->kwargs);
     Py_CLEAR(g->py.context);
     Py_CLEAR(g->parent);
@@ -125,6 +126,7 @@ static int greenlet_traverse(PyObject *object, visitproc visit, void *arg) {
     if (!g)
         return 0;
     Py_VISIT(g->run);
+    Py_VISIT(g->callable);
     Py_VISIT(g->kwargs);
     Py_VISIT(g->parent);
     if (g->state != RL_RUNNING)
@@ -139,6 +141,7 @@ static int greenlet_clear(PyObject *object) {
     struct rl_greenlet *g = self->impl;
     Py_CLEAR(self->dict);
     Py_CLEAR(g->run);
+    Py_CLEAR(g->callable);
     Py_CLEAR(g->kwargs);
     if (g->state == RL_NEW || g->state == RL_DEAD) {
         Py_CLEAR(g->parent);
@@ -232,7 +235,7 @@ static int set_parent(PyObject *object, PyObject *parent, void *closure) {
         PyErr_SetString(PyExc_ValueError, "parent must not be garbage collected");
         return -1;
     }
-    if (self->impl->state != RL_NEW && self->impl->thread != root->impl->thread) {
+    if (self->impl->thread && self->impl->thread != root->impl->thread) {
         PyErr_SetString(PyExc_ValueError, "parent cannot be on a different thread");
         return -1;
     }
