@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ringlet._core import getcurrent, greenlet
 from tests.support.leaks import ROUNDS, Leak, check_leaks, leak_checked
 
 
@@ -18,6 +19,18 @@ def test_names_the_type_of_a_leaked_object() -> None:
     kept: list[Kept] = []
     with pytest.raises(Leak, match=r"\+1 objects of type tests\.support\.test_leaks\.Kept"):
         check_leaks(lambda: kept.append(Kept()))
+
+
+def test_names_a_leaked_greenlet_that_was_never_ended() -> None:
+    kept = []
+
+    def suspend() -> None:
+        child = greenlet(lambda: getcurrent().parent.switch())
+        child.switch()
+        kept.append(child)
+
+    with pytest.raises(Leak, match=r"\+1 objects of type ringlet\.greenlet"):
+        check_leaks(suspend)
 
 
 def test_sees_a_leaked_block_the_collector_does_not_know() -> None:
