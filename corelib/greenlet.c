@@ -11,6 +11,15 @@ struct rl_parking rl_parking;
 
 /* ---- Allocation ------------------------------------------------------- */
 
+static struct rl_slab records; /* One struct rl_greenlet for each object. */
+static struct rl_slab blocks;  /* For each started one: data chunk, then copy reserve. */
+
+void rl_greenlet_init(void) {
+    rl_slab_init(&records, sizeof(struct rl_greenlet));
+    rl_slab_init(&blocks, RL_CHUNK_BYTES + rl_pystate_copy_bytes);
+    rl_stack_set_reserve(rl_pystate_copy_bytes);
+}
+
 /* Ended greenlets of the exact type, linked by weakreflist, each with its
    implementation: making one is then a few stores. Shared by all threads; the
    GIL protects it. */
@@ -45,7 +54,7 @@ PyGreenlet *rl_greenlet_alloc(PyTypeObject *type) {
     }
     if (!self)
         return NULL;
-    g = PyMem_Calloc(1, sizeof *g);
+    g = rl_slab_take(&records);
     if (!g) {
         /* The deallocator needs an implementation, so free by hand. */
         PyObject_GC_UnTrack(self);
@@ -55,6 +64,7 @@ PyGreenlet *rl_greenlet_alloc(PyTypeObject *type) {
         PyErr_NoMemory();
         return NULL;
     }
+    memset(g, 0, sizeof *g);
     g->self = self;
     self->impl = g;
     return self;
@@ -68,7 +78,7 @@ void rl_greenlet_free(PyGreenlet *self) {
         spare.count++;
         return;
     }
-    PyMem_Free(self->impl);
+    rl_slab_give(&records, self->impl);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -204,6 +214,11 @@ static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject
     struct rl_stack *stack = &to->impl->stack;
     if (likely(rl_stack_is_resident(stack)))
         return jump(thread, to, value, 1);
+    rl_stack_prefetch(stack);
+    __builtin_prefetch((char *)to->impl + 128);
+    __builtin_prefetch((char *)to->impl + 192);
+    __builtin_prefetch(to->impl->py.top - 8);
+    __builtin_prefetch(to->impl->py.top - 16);
     if (rl_stack_prepare(&thread->stacks, &thread->current->impl->stack, stack) < 0) {
         Py_XDECREF(value);
         return PyErr_NoMemory();
@@ -217,10 +232,10 @@ static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject
    nothing changed; a pending exception is kept on success only. */
 static int begin(struct rl_thread *thread, PyGreenlet *self) {
     struct rl_greenlet *g = self->impl;
-    g->block = rl_slab_take();
+    g->block = rl_slab_take(&blocks);
     if (!g->block || rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
         if (g->block)
-            rl_slab_give(g->block);
+            rl_slab_give(&blocks, g->block);
         g->block = NULL;
         PyErr_NoMemory();
         return -1;
@@ -251,7 +266,7 @@ static void unlink_started(struct rl_greenlet *g) {
 static void unbegin(struct rl_thread *thread, struct rl_greenlet *g) {
     unlink_started(g);
     rl_stack_drop(&thread->stacks, &g->stack);
-    rl_slab_give(g->block);
+    rl_slab_give(&blocks, g->block);
     g->block = NULL;
     g->stack.reserve = NULL;
     g->thread = NULL;
@@ -378,7 +393,7 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     g->state = RL_DEAD;
     g->resumable_by = NULL;
     g->thread = NULL;
-    rl_slab_give(g->block);
+    rl_slab_give(&blocks, g->block);
     g->block = NULL;
     h->state = RL_RUNNING;
     h->resumable_by = NULL;
@@ -636,7 +651,7 @@ void rl_greenlet_drop(PyGreenlet *self) {
     g->thread = NULL;
     rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
     if (g->block)
-        rl_slab_give(g->block);
+        rl_slab_give(&blocks, g->block);
     g->block = NULL;
     Py_CLEAR(g->py.context);
 }

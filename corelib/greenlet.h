@@ -118,6 +118,9 @@ void rl_greenlet_drop(PyGreenlet *self);
 /* First function on every new stack. */
 void rl_greenlet_entry(void) __attribute__((noreturn));
 
+/* Prepares the memory of greenlets. Called once, before anything else here. */
+void rl_greenlet_init(void);
+
 /* Allocates a greenlet of `type` with nothing but its implementation. Returns a
    new reference, or NULL with an exception set. */
 PyGreenlet *rl_greenlet_alloc(PyTypeObject *type);

@@ -3,9 +3,8 @@
 #include <Python.h>
 
 #include "arena.h"
+#include "greenlet.h"
 #include "greenlet_type.h"
-#include "pystate.h"
-#include "slab.h"
 #include "switch/switch.h"
 #include "thread.h"
 
@@ -38,8 +37,7 @@ PyMODINIT_FUNC PyInit__core(void) {
     const char *cache = getenv("RINGLET_ARENA_CACHE");
     if (check_place() < 0 || rl_thread_configure() < 0)
         return NULL;
-    rl_slab_init(RL_CHUNK_BYTES + rl_pystate_copy_bytes);
-    rl_stack_set_reserve(rl_pystate_copy_bytes);
+    rl_greenlet_init();
     if (!cache || strcmp(cache, "0") != 0)
         rl_arena_install();
     PyObject *module = PyModule_Create(&definition);

@@ -80,6 +80,10 @@ static inline int rl_stack_is_resident(const struct rl_stack *to) {
    with nothing changed. */
 int rl_stack_prepare(struct rl_stacks *stacks, struct rl_stack *running, struct rl_stack *to);
 
+/* Asks for the memory that an exchange to `to` will copy. A hint: call it some
+   work ahead of the exchange. */
+void rl_stack_prefetch(const struct rl_stack *to);
+
 /* Suspends `from`, the running stack, and enters `to`, which is not resident and
    for which rl_stack_prepare succeeded. Returns when somebody switches back. */
 void rl_stack_exchange(struct rl_stacks *stacks, struct rl_stack *from, struct rl_stack *to);
