@@ -23,7 +23,7 @@
 #endif
 
 /* What a shallow greenlet has live on its C stack when it is suspended. */
-const size_t rl_pystate_copy_bytes = 704;
+const size_t rl_pystate_copy_bytes = 768;
 
 _Static_assert(sizeof(((PyThreadState *)0)->tracing) == sizeof(int), "tracing is an int");
 
