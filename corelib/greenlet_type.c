@@ -2,6 +2,7 @@
 /* The Python type: construction, attributes, garbage collection. */
 #include "greenlet_type.h"
 
+#include <Python.h>
 #include <structmember.h>
 
 #include "greenlet.h"

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "greenlet.h"
 #include "greenlet_type.h"
+#include "ring.h"
 #include "switch/switch.h"
 #include "thread.h"
 
@@ -41,7 +42,8 @@ PyMODINIT_FUNC PyInit__core(void) {
     if (!cache || strcmp(cache, "0") != 0)
         rl_arena_install();
     PyObject *module = PyModule_Create(&definition);
-    if (module && rl_greenlet_type_init(module) < 0)
+    if (module && (rl_greenlet_type_init(module) < 0 || rl_ring_init(module) < 0 ||
+                   rl_tasklet_init(module) < 0))
         Py_CLEAR(module);
     return module;
 }
