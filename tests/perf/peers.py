@@ -1,0 +1,36 @@
+"""The peers, and what has to be installed for each."""
+
+import platform
+import shutil
+from importlib import metadata
+
+# The distributions each peer needs; the first one's version is shown.
+DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
+    "ringlet": ("ringlet",),
+    "greenlet": ("greenlet",),
+    "gevent": ("gevent",),
+    "eventlet": ("eventlet",),
+    "asyncio on uvloop": ("uvloop",),
+    "gevent.pywsgi": ("gevent",),
+    "eventlet.wsgi": ("eventlet",),
+    "uvicorn": ("uvicorn", "httptools", "uvloop"),
+}
+# Where raw greenlets are found, when not in the module named like the peer.
+RAW = {"ringlet": "ringlet._core"}
+# The interpreter itself.
+BUILT_IN = ("asyncio", "no-op C call")
+# Programs of this folder, for which a compiler is enough.
+COMPILED = ("C epoll loop",)
+
+
+def version(peer: str) -> str | None:
+    """The installed version of a peer, or None when something it needs is missing."""
+    if peer in BUILT_IN:
+        return platform.python_version()
+    if peer in COMPILED:
+        return "compiled here" if shutil.which("cc") else None
+    try:
+        versions = [metadata.version(name) for name in DISTRIBUTIONS[peer]]
+    except metadata.PackageNotFoundError:
+        return None
+    return versions[0]

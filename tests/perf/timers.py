@@ -1,0 +1,99 @@
+"""What does one sleep cost, when very many sleep at once?"""
+
+import asyncio
+import random
+from importlib import import_module
+from time import process_time_ns
+
+from tests.perf import background, cli
+from tests.perf.model import Faster, Figure, Question
+
+# Long enough that the last has begun to sleep before the first wakes, in every peer.
+SHORTEST, LONGEST = 0.5, 0.6  # seconds
+REPEATS = 3
+
+
+def lengths(population: int) -> list[float]:
+    """How long each sleeps: spread out, and the same for every peer."""
+    draw = random.Random(1)
+    return [draw.uniform(SHORTEST, LONGEST) for _ in range(population)]
+
+
+def sleeps_green(peer: str, population: int) -> float:
+    """ns of CPU time per sleep: set the timer, switch away, fire, come back."""
+    api = import_module(peer)
+    pause = api.schedule if peer == "ringlet" else lambda: api.sleep(0)
+    background.START[peer]()
+    awake = 0
+    end = 0
+
+    def body(seconds: float) -> None:
+        nonlocal awake, end
+        pause()
+        api.sleep(seconds)
+        awake += 1
+        if awake == population:
+            end = process_time_ns()
+
+    def run() -> int:
+        nonlocal awake
+        awake = 0
+        threads = [api.spawn(body, seconds) for seconds in lengths(population)]
+        pause()
+        start = process_time_ns()
+        for thread in threads:
+            (thread.wait if peer == "eventlet" else thread.join)()
+        return end - start
+
+    return min(run() for _ in range(REPEATS)) / population
+
+
+def sleeps_asyncio(peer: str, population: int) -> float:
+    """ns of CPU time per await sleep()."""
+    awake = 0
+    end = 0
+
+    async def body(seconds: float) -> None:
+        nonlocal awake, end
+        await asyncio.sleep(0)
+        await asyncio.sleep(seconds)
+        awake += 1
+        if awake == population:
+            end = process_time_ns()
+
+    async def main() -> int:
+        nonlocal awake
+        awake = 0
+        background.on_asyncio()
+        tasks = [asyncio.create_task(body(seconds)) for seconds in lengths(population)]
+        await asyncio.sleep(0)
+        start = process_time_ns()
+        for task in tasks:
+            await task
+        return end - start
+
+    return min(asyncio.run(main()) for _ in range(REPEATS)) / population
+
+
+QUESTION = Question(
+    "timers",
+    "Sleeping in great numbers",
+    (
+        Figure(
+            "sleep, 20,000 at once",
+            "ns",
+            {
+                "ringlet": sleeps_green,
+                "gevent": sleeps_green,
+                "asyncio": sleeps_asyncio,
+                "eventlet": sleeps_green,
+            },
+            {"gevent": Faster(6, 12), "asyncio": Faster(3, 6)},
+            params={"population": 20_000},
+            quick={"population": 500},
+        ),
+    ),
+)
+
+if __name__ == "__main__":
+    cli.main("timers")
