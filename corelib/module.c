@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include "arena.h"
+#include "channel.h"
 #include "greenlet.h"
 #include "greenlet_type.h"
 #include "ring.h"
@@ -43,7 +44,7 @@ PyMODINIT_FUNC PyInit__core(void) {
         rl_arena_install();
     PyObject *module = PyModule_Create(&definition);
     if (module && (rl_greenlet_type_init(module) < 0 || rl_ring_init(module) < 0 ||
-                   rl_tasklet_init(module) < 0))
+                   rl_tasklet_init(module) < 0 || rl_channel_init(module) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -172,9 +172,19 @@ int rl_ring_yield(struct rl_ring *ring) {
     return next == me ? 0 : give_way_to(ring, next);
 }
 
-/* Sets the error for a wait that the hub must not do. Returns NULL. */
-static PyObject *refuse_in_hub(PyObject *waiting_on) {
-    if (waiting_on)
+/* Takes the running tasklet, which may not park, out of the queue it was put in,
+   and says why. Returns NULL. */
+static PyObject *refuse_to_park(struct rl_ring *ring, PyObject *waiting_on,
+                                void (*unlinker)(struct rl_tasklet *self)) {
+    struct rl_tasklet *me = ring->current;
+    if (unlinker) {
+        me->waiting_on = waiting_on;
+        unlinker(me);
+        me->waiting_on = NULL;
+    }
+    if (ring->closing)
+        PyErr_Format(rl_tasklet_error, "%R cannot block: its thread is ending", me);
+    else if (waiting_on)
         PyErr_Format(rl_tasklet_error,
                      "cannot wait for %R in the hub: signal handlers, finalizers and callbacks that "
                      "run there must not block; spawn a tasklet for it", waiting_on);
@@ -188,17 +198,8 @@ static PyObject *refuse_in_hub(PyObject *waiting_on) {
 PyObject *rl_ring_park(struct rl_ring *ring, PyObject *waiting_on,
                        void (*unlinker)(struct rl_tasklet *self)) {
     struct rl_tasklet *me = ring->current;
-    if (unlikely(me == ring->hub)) {
-        if (unlinker)
-            unlinker(me);
-        return refuse_in_hub(waiting_on);
-    }
-    if (unlikely(ring->closing)) {
-        if (unlinker)
-            unlinker(me);
-        PyErr_Format(rl_tasklet_error, "%R cannot block: its thread is ending", me);
-        return NULL;
-    }
+    if (unlikely(me == ring->hub || ring->closing))
+        return refuse_to_park(ring, waiting_on, unlinker);
     struct rl_tasklet *after = me->next;
     unlink_ready(me);
     struct rl_tasklet *next = next_turn(ring, after);
@@ -337,13 +338,12 @@ static void bury(struct rl_ring *ring, struct rl_tasklet *tasklet) {
    raised), and wakes those who wait for its end. */
 static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *result) {
     if (!result) {
-        PyObject *type, *traceback;
-        PyErr_Fetch(&type, &tasklet->error, &traceback);
-        PyErr_NormalizeException(&type, &tasklet->error, &traceback);
-        if (traceback)
-            PyException_SetTraceback(tasklet->error, traceback);
+        PyObject *type;
+        PyErr_Fetch(&type, &tasklet->error, &tasklet->traceback);
+        PyErr_NormalizeException(&type, &tasklet->error, &tasklet->traceback);
+        if (tasklet->traceback)
+            PyException_SetTraceback(tasklet->error, tasklet->traceback);
         Py_XDECREF(type);
-        Py_XDECREF(traceback);
     }
     tasklet->value = result;
     tasklet->state = RL_TASKLET_FINISHED;
@@ -358,6 +358,9 @@ static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject 
             PyErr_WriteUnraisable((PyObject *)tasklet);
         Py_XDECREF(done);
     }
+    /* The name outlives the function, which may hold on to much. */
+    if (!tasklet->name && PyFunction_Check(tasklet->function))
+        tasklet->name = Py_NewRef(((PyFunctionObject *)tasklet->function)->func_qualname);
     Py_CLEAR(tasklet->function);
     Py_CLEAR(tasklet->args);
     Py_CLEAR(tasklet->kwargs);
@@ -574,16 +577,30 @@ static PyObject *wake(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return PyBool_FromLong(rl_ring_wake(tasklet, count > 1 ? Py_NewRef(args[1]) : NULL));
 }
 
-static PyObject *throw(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    (void)module;
-    struct rl_tasklet *tasklet = tasklet_argument("throw", args, count, 2, 2);
-    if (!tasklet)
-        return NULL;
-    if (!PyExceptionInstance_Check(args[1])) {
-        PyErr_Format(PyExc_TypeError, "throw() wants an exception instance, not %s",
+/* Checks the arguments of throw() and interrupt(). Returns the tasklet, borrowed,
+   or NULL with TypeError set. */
+static struct rl_tasklet *throw_arguments(const char *function, PyObject *const *args,
+                                          Py_ssize_t count) {
+    struct rl_tasklet *tasklet = tasklet_argument(function, args, count, 2, 2);
+    if (tasklet && !PyExceptionInstance_Check(args[1])) {
+        PyErr_Format(PyExc_TypeError, "%s() wants an exception instance, not %s", function,
                      Py_TYPE(args[1])->tp_name);
         return NULL;
     }
+    return tasklet;
+}
+
+static PyObject *interrupt(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    (void)module;
+    struct rl_tasklet *tasklet = throw_arguments("interrupt", args, count);
+    return tasklet ? PyBool_FromLong(rl_ring_throw(tasklet, Py_NewRef(args[1]))) : NULL;
+}
+
+static PyObject *throw(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    (void)module;
+    struct rl_tasklet *tasklet = throw_arguments("throw", args, count);
+    if (!tasklet)
+        return NULL;
     if (tasklet->state == RL_TASKLET_READY && tasklet != tasklet->ring->hub) {
         /* Its wait is over, or it never waited: it is raised when its turn comes. */
         Py_INCREF(args[1]);
@@ -611,6 +628,13 @@ static PyObject *hub(PyObject *module, PyObject *unused) {
     (void)unused;
     struct rl_ring *ring = rl_ring_get();
     return ring ? Py_NewRef(ring->hub_object) : NULL;
+}
+
+static PyObject *has_ring(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    struct rl_thread *thread = rl_thread_self;
+    return PyBool_FromLong(thread && thread->ring);
 }
 
 static PyObject *in_hub(PyObject *module, PyObject *unused) {
@@ -750,11 +774,17 @@ static PyMethodDef functions[] = {
      PyDoc_STR("throw(tasklet, error)\n--\n\n"
                "Raise error in a parked or ready tasklet when its turn comes. From any thread.\n"
                "False when it is new, running or finished: then nothing happened.")},
+    {"interrupt", (PyCFunction)(void (*)(void))interrupt, METH_FASTCALL,
+     PyDoc_STR("interrupt(tasklet, error)\n--\n\n"
+               "Like throw(), but only if it is still parked: one whose wait has just been\n"
+               "fulfilled keeps what it got. From any thread.")},
     {"current", current, METH_NOARGS,
      PyDoc_STR("current()\n--\n\nThe running tasklet of the calling thread.")},
     {"main", main_tasklet, METH_NOARGS,
      PyDoc_STR("main()\n--\n\nThe tasklet that is the calling thread's ordinary program.")},
     {"hub", hub, METH_NOARGS, PyDoc_STR("hub()\n--\n\nThe hub of the calling thread.")},
+    {"has_ring", has_ring, METH_NOARGS,
+     PyDoc_STR("has_ring()\n--\n\nWhether the calling thread has used the scheduler.")},
     {"in_hub", in_hub, METH_NOARGS,
      PyDoc_STR("in_hub()\n--\n\nWhether the calling thread's hub is running.")},
     {"living", living, METH_NOARGS,

@@ -43,6 +43,7 @@ struct rl_tasklet {
     PyObject *value;                /* What its wait returns; at the end its result. Owned or NULL. */
     PyObject *error;                /* The exception its wait raises; at the end what it ended with.
                                        Owned or NULL. */
+    PyObject *traceback;            /* Of the exception it ended with, as it was then; owned or NULL. */
     PyObject *waiting_on;           /* While parked: what for, to be shown; owned or NULL. */
     PyObject *unlink;               /* While parked: called to take it out of a queue when an exception
                                        ends the wait; owned or NULL. */
@@ -53,6 +54,8 @@ struct rl_tasklet {
     PyObject *owner;                /* For the layers above: the group it belongs to, or NULL; owned. */
     PyObject *weakreflist;          /* Weak references to it. */
     unsigned char state;            /* enum rl_tasklet_state. */
+    unsigned char parcel_is_error;  /* While it waits to send: `value` is a tuple of an exception that
+                                       the receiver shall raise. */
     unsigned char watched;          /* How many wait in result(): they will see its error. */
 };
 

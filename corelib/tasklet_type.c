@@ -56,6 +56,7 @@ static int tasklet_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->context);
     Py_VISIT(self->value);
     Py_VISIT(self->error);
+    Py_VISIT(self->traceback);
     Py_VISIT(self->waiting_on);
     Py_VISIT(self->unlink);
     Py_VISIT(self->joiners);
@@ -75,6 +76,7 @@ static int tasklet_clear(PyObject *object) {
     Py_CLEAR(self->context);
     Py_CLEAR(self->value);
     Py_CLEAR(self->error);
+    Py_CLEAR(self->traceback);
     Py_CLEAR(self->waiting_on);
     Py_CLEAR(self->unlink);
     Py_CLEAR(self->name);
@@ -110,18 +112,13 @@ static PyObject *get_name(PyObject *object, void *closure) {
     struct rl_tasklet *self = (struct rl_tasklet *)object;
     if (self->name)
         return Py_NewRef(self->name);
-    /* Named after what it runs, and told apart by its address. */
-    PyObject *called = self->function ? PyObject_GetAttrString(self->function, "__qualname__") : NULL;
+    /* Named after what it runs. */
+    PyObject *name = self->function ? PyObject_GetAttrString(self->function, "__qualname__") : NULL;
+    if (name && PyUnicode_Check(name))
+        return name;
+    Py_XDECREF(name);
     PyErr_Clear();
-    PyObject *name = PyUnicode_FromFormat("%S-%x", called ? called : (PyObject *)&rl_tasklet_type,
-                                          (unsigned)((uintptr_t)self >> 4 & 0xFFFFF));
-    if (called && name)
-        self->name = Py_NewRef(name); /* Kept, for what it runs is forgotten at the end. */
-    else if (!called)
-        Py_XSETREF(name, PyUnicode_FromFormat("tasklet-%x",
-                                              (unsigned)((uintptr_t)self >> 4 & 0xFFFFF)));
-    Py_XDECREF(called);
-    return name;
+    return PyUnicode_FromString("tasklet");
 }
 
 static int set_name(PyObject *object, PyObject *name, void *closure) {
@@ -170,7 +167,7 @@ static PyObject *get_is_foreign(PyObject *object, void *closure) {
 static PyGetSetDef tasklet_attributes[] = {
     {"state", get_state, NULL, "'new', 'ready', 'running', 'parked' or 'finished'.", NULL},
     {"finished", get_finished, NULL, "Whether it has ended, by whatever.", NULL},
-    {"name", get_name, set_name, "A str to tell it by; made up from what it runs until set.", NULL},
+    {"name", get_name, set_name, "A str to tell it by: the name of what it runs, until set.", NULL},
     {"frame", get_frame, NULL, "The top frame while it waits; None when it does not.", NULL},
     {"context", get_context, NULL, "The contextvars.Context that it runs in.", NULL},
     {"thread_ident", get_thread_ident, NULL,
@@ -188,6 +185,8 @@ static PyMemberDef tasklet_members[] = {
     {"_value", T_OBJECT, offsetof(struct rl_tasklet, value), READONLY, "Its result, once finished."},
     {"_error", T_OBJECT, offsetof(struct rl_tasklet, error), READONLY,
      "The exception it ended with, once finished, or None."},
+    {"_traceback", T_OBJECT, offsetof(struct rl_tasklet, traceback), READONLY,
+     "The traceback of that exception, or None."},
     {"_watched", T_UBYTE, offsetof(struct rl_tasklet, watched), 0,
      "How many wait in result() for it."},
     {"_callbacks", T_OBJECT, offsetof(struct rl_tasklet, callbacks), 0, "A list, or None."},

@@ -1,0 +1,76 @@
+"""Concurrent Python in plain blocking style.
+
+The layers, each of which knows only those below it:
+
+    errors < core < generators | sched < channels | sync < io < servers
+    compat, patch, testing and tools on top, and imported by nobody
+
+core: greenlets, coroutines moved by hand. generators: `yield` from any depth of calls. sched:
+tasklets, which a scheduler runs. channels: how they hand each other values. io and servers:
+blocking calls that block only their caller. `import ringlet` loads those up to channels.
+"""
+
+from ringlet.channels import Channel
+from ringlet.core import getcurrent, gettrace, greenlet, settrace
+from ringlet.errors import (
+    Cancelled,
+    ChannelClosed,
+    Deadlock,
+    GreenletError,
+    GreenletExit,
+    TaskletError,
+    TaskletExit,
+    Timeout,
+    WouldBlock,
+)
+from ringlet.generators import generator, iterate, yield_, yield_from
+from ringlet.sched import (
+    Tasklet,
+    call_threadsafe,
+    current,
+    excepthook,
+    main,
+    run,
+    schedule,
+    sleep,
+    spawn,
+    spawn_later,
+    tasklets,
+)
+
+error = GreenletError
+
+__version__ = "0.1.0"
+
+__all__ = (
+    "Cancelled",
+    "Channel",
+    "ChannelClosed",
+    "Deadlock",
+    "GreenletError",
+    "GreenletExit",
+    "Tasklet",
+    "TaskletError",
+    "TaskletExit",
+    "Timeout",
+    "WouldBlock",
+    "call_threadsafe",
+    "current",
+    "error",
+    "excepthook",
+    "generator",
+    "getcurrent",
+    "gettrace",
+    "greenlet",
+    "iterate",
+    "main",
+    "run",
+    "schedule",
+    "settrace",
+    "sleep",
+    "spawn",
+    "spawn_later",
+    "tasklets",
+    "yield_",
+    "yield_from",
+)

@@ -1,0 +1,5 @@
+"""Channels between tasklets."""
+
+from ringlet.channels.channel import Channel
+
+__all__ = ("Channel",)

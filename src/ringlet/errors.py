@@ -1,0 +1,48 @@
+"""Every exception of ringlet, grouped by whose doing it was.
+
+The program's: GreenletError, TaskletError, ChannelClosed, Deadlock.
+Of the moment: WouldBlock, Timeout.
+Not errors at all but the way a greenlet or tasklet is told to end: GreenletExit, TaskletExit,
+Cancelled. These derive from BaseException, so that `except Exception` does not swallow them.
+"""
+
+from ringlet._core import GreenletError, GreenletExit, TaskletError
+
+__all__ = (
+    "Cancelled",
+    "ChannelClosed",
+    "Deadlock",
+    "GreenletError",
+    "GreenletExit",
+    "TaskletError",
+    "TaskletExit",
+    "Timeout",
+    "WouldBlock",
+)
+
+
+class Deadlock(RuntimeError):
+    """Every tasklet of the thread waits, and nothing is left that could wake one.
+
+    Raised in the main tasklet. The text names each tasklet, what it waits for, and where.
+    """
+
+
+class ChannelClosed(ValueError):
+    """The channel was closed: nothing can be sent, or nothing is left to be received."""
+
+
+class WouldBlock(Exception):
+    """The operation cannot be done at once, and was asked not to wait."""
+
+
+class Timeout(TimeoutError):
+    """The time given for an operation was over before it could be done; nothing was done."""
+
+
+class TaskletExit(BaseException):
+    """Raised in a tasklet by kill(). A tasklet that ends with it ends in silence."""
+
+
+class Cancelled(BaseException):
+    """Raised in a tasklet that somebody has cancelled. One that ends with it ends in silence."""

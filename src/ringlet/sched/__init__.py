@@ -1,0 +1,24 @@
+"""Scheduling: tasklets, the hub of each thread, timers, and the one gate to block."""
+
+from ringlet._core import current, main, schedule, spawn
+from ringlet.sched.hub import Hub, call_threadsafe
+from ringlet.sched.lifecycle import install
+from ringlet.sched.tasklet import Tasklet, excepthook, run, spawn_later, tasklets
+from ringlet.sched.wait import sleep
+
+__all__ = (
+    "Hub",
+    "Tasklet",
+    "call_threadsafe",
+    "current",
+    "excepthook",
+    "main",
+    "run",
+    "schedule",
+    "sleep",
+    "spawn",
+    "spawn_later",
+    "tasklets",
+)
+
+install()

@@ -1,0 +1,171 @@
+"""Tasklets: units that the scheduler runs, each with a stack of its own."""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ringlet import _core
+from ringlet.errors import (
+    Cancelled,
+    GreenletExit,
+    TaskletError,
+    TaskletExit,
+    Timeout,
+)
+from ringlet.sched import wait
+
+__all__ = ("Tasklet", "excepthook", "run", "spawn_later", "tasklets")
+
+_SILENT = (TaskletExit, GreenletExit, Cancelled)
+
+
+class Tasklet(_core.Tasklet):
+    """Tasklet(f, args=(), kwargs=None, *, name=None, context=None): will call f(*args, **kwargs).
+
+    It runs once start() has put it at the end of the round, in `context`, by default a copy of the
+    context it is made in. spawn() makes and starts one. join(), result(), kill() and throw() may be
+    used from any thread; the others belong to the thread that runs it.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        words = [f"<tasklet {self.name} at {id(self):#x}, {self.state}"]
+        if self.waiting_on is not None:
+            target = self.waiting_on
+            words.append(f"waiting for {target if isinstance(target, str) else repr(target)}")
+        elif self.finished and self._error is not None:
+            words.append(f"with {type(self._error).__name__}")
+        return ", ".join(words) + ">"
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for its end, at most `timeout` seconds. True once it has ended, however it did.
+
+        Raises TaskletError when it would wait for its own end.
+        """
+        if self.finished:
+            return True
+        if timeout is None:
+            self._await_end()
+            return True
+        return wait.attempt(self._await_end, timeout, self)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for its end and return what it returned, or raise what it raised.
+
+        Raises Timeout when it has not ended after `timeout` seconds.
+        """
+        if not self.finished:
+            self._watched += 1
+            try:
+                if not self.join(timeout):
+                    raise Timeout(f"{self!r} has not ended in {timeout:g} s")
+            finally:
+                self._watched -= 1
+        if self._error is not None:
+            # With the traceback it had at its end: else each call would make it longer.
+            raise self._error.with_traceback(self._traceback)
+        return self._value
+
+    def throw(self, error: BaseException | type[BaseException]) -> None:
+        """Raise `error` in it where it waits, when its turn comes. Returns at once.
+
+        One that has not run yet ends with it. The running tasklet raises it here. Raises
+        TaskletError when it has not been started, or has ended.
+        """
+        exception = error() if isinstance(error, type) else error
+        if not isinstance(exception, BaseException):
+            raise TypeError(f"throw() wants an exception, not {error!r}")
+        if self is _core.current():
+            raise exception
+        if not _core.throw(self, exception):
+            raise TaskletError(
+                f"cannot throw at {self!r}: only a tasklet that is ready or parked can be thrown at"
+            )
+
+    def kill(self, wait: bool = True) -> None:
+        """Raise TaskletExit in it where it waits, and wait until it has ended.
+
+        One that never ran just ends. Harmless when it has ended. With wait=False it returns at
+        once. The running tasklet raises TaskletExit here.
+        """
+        if self.finished:
+            return
+        if self.state == "new":
+            self._discard()
+            return
+        self.throw(TaskletExit())
+        if wait:
+            self.join()
+
+    def add_done_callback(self, f: Callable[["Tasklet"], object]) -> None:
+        """Call f(this tasklet) in the hub after its end, or before long when it has ended.
+
+        f must not block. What it raises is printed.
+        """
+        if self.finished:
+            _core.hub().call_soon(f, self)
+        elif self._callbacks is None:
+            self._callbacks = [f]
+        else:
+            self._callbacks.append(f)
+
+
+def excepthook(tasklet: _core.Tasklet, error: BaseException) -> None:
+    """Print what ended `tasklet` to stderr. Assign to ringlet.excepthook to have it otherwise."""
+    lines = traceback.format_exception(error)
+    sys.stderr.write("".join([f"Exception in {tasklet!r}:\n", *lines]))
+
+
+def finished(tasklet: _core.Tasklet) -> None:
+    """For the core: a tasklet has ended by an exception, or has done callbacks."""
+    if tasklet._callbacks is not None:
+        callbacks, tasklet._callbacks = tasklet._callbacks, None
+        for f in callbacks:
+            _core.hub().call_soon(f, tasklet)
+    error = tasklet._error
+    if error is None or isinstance(error, _SILENT):
+        return
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        # Meant for the program, not for the tasklet that happened to run.
+        _core.throw(_core.main(), error)
+    elif not tasklet._watched and tasklet._owner is None:
+        # Looked up at each use, as sys.excepthook is, so that a program may assign its own.
+        getattr(sys.modules["ringlet"], "excepthook", excepthook)(tasklet, error)
+
+
+def spawn_later(seconds: float, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Tasklet:
+    """Make a tasklet that calls f(*args, **kwargs) in `seconds` from now. Returns it at once.
+
+    kill() before that keeps it from starting.
+    """
+    tasklet = Tasklet(f, args, kwargs)
+    hub = _core.hub()
+    hub.timers.add(hub.clock.time() + seconds, _start_if_new, tasklet)
+    return tasklet
+
+
+def _start_if_new(tasklet: Tasklet) -> None:
+    if tasklet.state == "new":
+        tasklet.start()
+
+
+def tasklets() -> list[_core.Tasklet]:
+    """All tasklets of this thread that have started and not ended, the main one first."""
+    return [_core.main(), *_core.living()]
+
+
+def run(f: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
+    """Call f(*args, **kwargs), then wait until no other tasklet is left. Returns what f did."""
+    value = f(*args, **kwargs) if f is not None else None
+    wait_until_gone(_core.living)
+    return value
+
+
+def wait_until_gone(living: Callable[[], Iterable[_core.Tasklet]]) -> None:
+    """Join what living() lists, again and again until it lists only the caller."""
+    me = _core.current()
+    while others := [tasklet for tasklet in living() if tasklet is not me]:
+        for tasklet in others:
+            tasklet._await_end()
