@@ -7,7 +7,7 @@ from wsgiref.validate import validator
 import pytest
 
 from ringlet.servers.http_limits import HTTPLimits
-from ringlet.servers.wsgi import BlockFileWrapper, Connection
+from ringlet.servers.wsgi import BlockFileWrapper, Connection, base_environ
 from tests.servers.scripted import BASE, ScriptedSocket, get, hello, post, post_chunks, talk_script
 
 
@@ -41,13 +41,19 @@ def test_the_environ_has_what_pep_3333_asks_for():
         "wsgi.url_scheme": "http",
         "wsgi.input": environ["wsgi.input"],
         "wsgi.input_terminated": True,
-        "wsgi.errors": sys.stderr,
+        "wsgi.errors": BASE["wsgi.errors"],
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": BlockFileWrapper,
     }
     assert type(environ) is dict
+
+
+def test_errors_go_where_the_standard_ones_went_when_the_server_was_made(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    base = base_environ("http", ("server.example", "80"), ("192.0.2.7", "40000"))
+    assert base["wsgi.errors"] is sys.stderr
 
 
 def test_each_request_has_an_environ_of_its_own():
