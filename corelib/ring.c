@@ -70,9 +70,10 @@ static const struct rl_body tasklet_body = {tasklet_run, tasklet_next};
 static inline PyGreenlet *entrance(struct rl_ring *ring, struct rl_tasklet *tasklet) {
     if (likely(tasklet->resume != NULL))
         return tasklet->resume;
-    tasklet->greenlet =
-        rl_greenlet_with_body(ring->thread, &tasklet_body, tasklet, tasklet->context);
-    tasklet->context = NULL;
+    /* It has a greenlet already when there was no memory to enter it before. */
+    if (likely(!tasklet->greenlet))
+        tasklet->greenlet = rl_greenlet_with_body(ring->thread, &tasklet_body, tasklet,
+                                                  Py_XNewRef(tasklet->context));
     return tasklet->greenlet;
 }
 
@@ -357,6 +358,7 @@ static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject 
         if (!done)
             PyErr_WriteUnraisable((PyObject *)tasklet);
         Py_XDECREF(done);
+        tasklet->state = RL_TASKLET_FINISHED; /* What it called may have blocked. */
     }
     /* The name outlives the function, which may hold on to much. */
     if (!tasklet->name && PyFunction_Check(tasklet->function))
@@ -366,11 +368,51 @@ static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject 
     Py_CLEAR(tasklet->kwargs);
 }
 
+/* Hands what was raised in the hub, by a signal handler most likely, to the main
+   program, as if there were no hub; prints it when that cannot be. */
+static void pass_to_main(struct rl_ring *ring) {
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback)
+        PyException_SetTraceback(error, traceback);
+    if (ring->main->state == RL_TASKLET_PARKED) {
+        rl_ring_throw(ring->main, Py_NewRef(error));
+    } else if (ring->main->state == RL_TASKLET_READY) {
+        Py_INCREF(error);
+        Py_XSETREF(ring->main->error, error);
+    } else {
+        PyErr_Restore(Py_XNewRef(type), Py_XNewRef(error), Py_XNewRef(traceback));
+        PyErr_WriteUnraisable(ring->hub_object);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+}
+
+/* Runs the hub for as long as the ring exists. Returns NULL with GreenletExit set
+   when that ends. */
+static PyObject *hub_run(struct rl_ring *ring, struct rl_tasklet *hub) {
+    PyObject *result;
+    for (;;) {
+        result = PyObject_CallNoArgs(hub->function);
+        if (!result && PyErr_ExceptionMatches(rl_greenlet_exit))
+            return NULL;
+        if (!result)
+            pass_to_main(ring);
+        Py_XDECREF(result);
+    }
+}
+
 /* rl_body.run of a tasklet's own greenlet. */
 static PyObject *tasklet_run(PyGreenlet *self, PyObject *args) {
     struct rl_tasklet *tasklet = self->impl->owner;
     PyObject *result = NULL;
-    if (likely(args != NULL)) {
+    Py_CLEAR(tasklet->context); /* The greenlet has it. */
+    if (unlikely(tasklet == tasklet->ring->hub)) {
+        Py_XDECREF(args);
+        result = args ? hub_run(tasklet->ring, tasklet) : NULL;
+    } else if (likely(args != NULL)) {
         if (unlikely(tasklet->error != NULL))
             raise_error(tasklet);
         else if (unlikely(tasklet->kwargs != NULL))

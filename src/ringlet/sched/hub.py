@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ringlet import _core
-from ringlet.errors import Deadlock, GreenletExit
+from ringlet.errors import Deadlock
 from ringlet.sched.clock import Clock, SystemClock
 from ringlet.sched.idle import IdlePoller
 from ringlet.sched.report import deadlock_report
@@ -40,18 +40,13 @@ class Hub:
     def run(self) -> None:
         """What the hub's greenlet does for ever: one turn after the other."""
         _core.set_wakeup_fd(self.poller.wakeup_fd)
+        # An exception, as a signal handler may raise at any point, goes to the main program, and
+        # then this begins anew: see pass_to_main in ring.c. So nothing here may be half done
+        # when one comes: what is taken from a queue is done first and taken out after.
         while True:
-            try:
-                self._poll()
-                self._do_calls()
-                self._fire_timers()
-            except GreenletExit:
-                raise
-            except BaseException as error:
-                # A signal handler has raised, KeyboardInterrupt most likely. It is the main
-                # program's to deal with, as it would be without us.
-                if not _core.throw(_core.main(), error):
-                    sys.excepthook(type(error), error, error.__traceback__)
+            self._poll()
+            self._do_calls()
+            self._fire_timers()
             _core.schedule()
 
     def call_soon(self, f: Callable[..., object], *args: Any) -> None:
@@ -96,21 +91,21 @@ class Hub:
     def _do_calls(self) -> None:
         # Only those there now: a function may ask to be called again.
         for _ in range(len(self._calls)):
-            f, args = self._calls.popleft()
+            f, args = self._calls[0]
             try:
                 f(*args)
             except Exception as error:
                 sys.excepthook(type(error), error, error.__traceback__)
+            self._calls.popleft()
 
     def _fire_timers(self) -> None:
         if not self.timers:
             return
         now = self.clock.time()
-        while timer := self.timers.pop_due(now):
-            callback, args = timer.callback, timer.args
-            timer.callback = None
-            assert callback is not None
-            callback(*args)
+        while timer := self.timers.first_due(now):
+            assert timer.callback is not None
+            timer.callback(*timer.args)
+            timer.cancel()
 
     def _may_be_woken(self) -> bool:
         """Whether something that the hub does not see may still wake a tasklet."""

@@ -23,7 +23,8 @@ def describe(tasklet: _core.Tasklet) -> str:
 
 def deadlock_report(thread_name: str) -> str:
     """What is wrong when all tasklets of a thread wait and nothing can wake one."""
-    blocked = [_core.main(), *_core.living()]
+    main = _core.main()
+    blocked = [main, *(tasklet for tasklet in _core.living() if tasklet is not main)]
     head = (
         f"all {len(blocked)} tasklets of {thread_name} wait, and no timer, descriptor, thread or "
         "signal handler is left that could wake one:"

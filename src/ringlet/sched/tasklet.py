@@ -153,7 +153,9 @@ def _start_if_new(tasklet: Tasklet) -> None:
 
 def tasklets() -> list[_core.Tasklet]:
     """All tasklets of this thread that have started and not ended, the main one first."""
-    return [_core.main(), *_core.living()]
+    main = _core.main()
+    # In a forked child the main tasklet is one that was spawned.
+    return [main, *(tasklet for tasklet in _core.living() if tasklet is not main)]
 
 
 def run(f: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:

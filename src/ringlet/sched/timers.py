@@ -59,12 +59,10 @@ class Timers:
             self._cancelled -= 1
         return heap[0][0] if heap else None
 
-    def pop_due(self, now: float) -> Timer | None:
-        """Take out the first one that is due at `now`; None when there is none."""
+    def first_due(self, now: float) -> Timer | None:
+        """The first one due at `now`, to be done and then cancelled; None if there is none."""
         when = self.next_time()
-        if when is None or when > now:
-            return None
-        return heappop(self._heap)[2]
+        return None if when is None or when > now else self._heap[0][2]
 
     def forget_one(self) -> None:
         """For Timer: one entry of the heap has become void."""

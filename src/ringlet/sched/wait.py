@@ -95,4 +95,7 @@ def sleep(seconds: float) -> None:
         raise ValueError(f"cannot sleep for {seconds!r} seconds: the time must not be negative")
     hub = _core.hub()
     timer = hub.timers.add(hub.clock.time() + seconds, _core.wake, _core.current())
-    _core.park(f"sleep({seconds:g})", timer.cancel)
+    try:
+        _core.park(f"sleep({seconds:g})")
+    finally:
+        timer.cancel()
