@@ -1,6 +1,10 @@
 """How the pages are built; .ci/run builds them with every warning an error."""
 
+import re
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from sphinx.application import Sphinx
 
 project = "ringlet"
 author = "the ringlet developers"
@@ -21,8 +25,21 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 
 # The examples in the pages run where the reader would run them: in the folder of the project.
-doctest_path = [".."]
-doctest_global_setup = f"""
-import os, sys
-os.chdir(os.path.dirname(os.path.dirname(os.path.abspath({__file__!r}))))
-"""
+PROJECT = Path(__file__).resolve().parents[1]
+doctest_path = [str(PROJECT)]
+doctest_global_setup = f"import os; os.chdir({str(PROJECT)!r})"
+
+
+def as_plain_text(
+    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
+) -> None:
+    """Docstrings are plain sentences with `code` in backticks: keep *args from being emphasis."""
+    for number, line in enumerate(lines):
+        pieces = re.split(r"`+([^`]+)`+", line)
+        pieces[0::2] = [re.sub(r"([*|\\_])", r"\\\1", text) for text in pieces[0::2]]
+        pieces[1::2] = [f"``{code}``" for code in pieces[1::2]]
+        lines[number] = "".join(pieces)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", as_plain_text)

@@ -51,6 +51,7 @@ def run_isolated(
     not end with status `exit` (minus a signal's number; None takes any) within `timeout` seconds;
     a program that is too slow is first made to print where all its threads stand.
     """
+    __tracebackhide__ = True
     is_file = program.endswith(".py") and "\n" not in program
     where = [str(SCRIPTS / program)] if is_file else ["-c", program]
     child = subprocess.Popen(
