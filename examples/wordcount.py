@@ -22,7 +22,7 @@ from ringlet import Channel, spawn
 WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 
 
-def split(lines: Iterable[str], words: Channel) -> None:
+def split(lines: Iterable[str], words: Channel[str]) -> None:
     """Send each word of each line, in lower case."""
     for line in lines:
         words.send_sequence(word.lower() for word in WORD.findall(line))
@@ -31,8 +31,8 @@ def split(lines: Iterable[str], words: Channel) -> None:
 def count_words(text: Iterable[str], splitters: int = 4) -> Counter[str]:
     """How often each word occurs in `text`, an open file or other lines; errors in reading it
     are raised here."""
-    lines = Channel()
-    words = Channel()
+    lines: Channel[str] = Channel()
+    words: Channel[str] = Channel()
     counter = spawn(Counter, words)
     workers = [spawn(split, lines, words) for _ in range(splitters)]
     with closing(words):
@@ -40,8 +40,7 @@ def count_words(text: Iterable[str], splitters: int = 4) -> Counter[str]:
             lines.send_sequence(text)
         for worker in workers:
             worker.join()
-    counts: Counter[str] = counter.result()
-    return counts
+    return counter.result()
 
 
 def main() -> None:

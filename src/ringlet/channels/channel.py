@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ringlet import _core
 from ringlet.errors import ChannelClosed, Timeout, WouldBlock
@@ -10,12 +10,14 @@ from ringlet.sched import wait
 
 __all__ = ("Channel",)
 
+T = TypeVar("T")
+
 # Reasons to leave the fast path, as bits of _slow.
 _CLOSED = 1
 _BUFFERED = 2
 
 
-class Channel(_core.Channel):
+class Channel(_core.Channel[T]):
     """Channel(buffer=0, preference=-1): where one tasklet hands a value to another.
 
     Without a buffer a sender waits until a receiver has taken its value. With one, up to `buffer`
@@ -58,7 +60,7 @@ class Channel(_core.Channel):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> T:
         try:
             return self.receive()
         except ChannelClosed:
@@ -88,13 +90,13 @@ class Channel(_core.Channel):
         """Undo close()."""
         self._slow &= ~_CLOSED
 
-    def send_nowait(self, value: Any) -> None:
+    def send_nowait(self, value: T) -> None:
         """Like send(), but raises WouldBlock where that would wait."""
         self._check_open()
         if not self._put(value, False):
             raise WouldBlock(f"nobody waits to receive from {self!r}")
 
-    def receive_nowait(self) -> Any:
+    def receive_nowait(self) -> T:
         """Like receive(), but raises WouldBlock where that would wait."""
         if self._buffer or self.balance > 0 or self.closed:
             return self.receive()
@@ -111,7 +113,7 @@ class Channel(_core.Channel):
         if not self._put(exception, True):
             self._wait(lambda: self._send_error(exception), timeout)
 
-    def send_sequence(self, values: Iterable[Any]) -> int:
+    def send_sequence(self, values: Iterable[T]) -> int:
         """Send all of `values`, one after the other. Returns how many."""
         count = 0
         for count, value in enumerate(values, 1):  # noqa: B007 (what is left of it counts)
@@ -142,14 +144,14 @@ class Channel(_core.Channel):
         elif not wait.attempt(exchange, timeout, self):
             raise Timeout(f"nobody was ready at {self!r} within {timeout:g} s")
 
-    def _send_slowly(self, value: Any, timeout: float | None = None) -> None:
+    def _send_slowly(self, value: T, timeout: float | None = None) -> None:
         """send() with a time limit, a buffer, or a closed channel."""
         self._check_open()
         wait.check_timeout(timeout)
         if not self._put(value, False):
             self._wait(lambda: self._send(value), timeout)
 
-    def _receive_slowly(self, timeout: float | None = None) -> Any:
+    def _receive_slowly(self, timeout: float | None = None) -> T:
         """receive() with a time limit, a buffer, or a closed channel."""
         wait.check_timeout(timeout)
         if self._buffer:
@@ -159,11 +161,11 @@ class Channel(_core.Channel):
                 self._buffer.append(self._take())
             if is_error:
                 raise value
-            return value
+            return value  # type: ignore[no-any-return]
         if self.balance > 0:
             return self._receive()
         if self.closed:
             raise ChannelClosed(f"cannot receive from {self!r}: nothing is left in it")
-        received: list[Any] = []
+        received: list[T] = []
         self._wait(lambda: received.append(self._receive()), timeout)
         return received[0]

@@ -1,10 +1,18 @@
 """Scheduling: tasklets, the hub of each thread, timers, and the one gate to block."""
 
-from ringlet._core import current, main, schedule, spawn
 from ringlet.sched.hub import Hub, call_threadsafe
 from ringlet.sched.lifecycle import install
-from ringlet.sched.tasklet import Tasklet, excepthook, run, spawn_later, tasklets
-from ringlet.sched.wait import sleep
+from ringlet.sched.tasklet import (
+    Tasklet,
+    current,
+    excepthook,
+    main,
+    run,
+    spawn,
+    spawn_later,
+    tasklets,
+)
+from ringlet.sched.wait import schedule, sleep
 
 __all__ = (
     "Hub",

@@ -2,6 +2,7 @@
 
 import traceback
 from types import FrameType
+from typing import Any
 
 from ringlet import _core
 
@@ -10,7 +11,7 @@ __all__ = ("deadlock_report", "describe")
 _FRAMES_SHOWN = 8
 
 
-def describe(tasklet: _core.Tasklet) -> str:
+def describe(tasklet: _core.Tasklet[Any]) -> str:
     """A tasklet, what it waits for, and where: several lines, the innermost call last."""
     lines = [f"{tasklet!r}\n"]
     frame: FrameType | None = tasklet.frame

@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ringlet import _core
 from ringlet.errors import (
@@ -15,12 +15,25 @@ from ringlet.errors import (
 )
 from ringlet.sched import wait
 
-__all__ = ("Tasklet", "excepthook", "run", "spawn_later", "tasklets")
+__all__ = (
+    "Tasklet",
+    "current",
+    "excepthook",
+    "main",
+    "run",
+    "spawn",
+    "spawn_later",
+    "tasklets",
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _SILENT = (TaskletExit, GreenletExit, Cancelled)
 
 
-class Tasklet(_core.Tasklet):
+class Tasklet(_core.Tasklet[T_co]):
     """Tasklet(f, args=(), kwargs=None, *, name=None, context=None): will call f(*args, **kwargs).
 
     It runs once start() has put it at the end of the round, in `context`, by default a copy of the
@@ -51,7 +64,7 @@ class Tasklet(_core.Tasklet):
             return True
         return wait.attempt(self._await_end, timeout, self)
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> T_co:
         """Wait for its end and return what it returned, or raise what it raised.
 
         Raises Timeout when it has not ended after `timeout` seconds.
@@ -99,7 +112,7 @@ class Tasklet(_core.Tasklet):
         if wait:
             self.join()
 
-    def add_done_callback(self, f: Callable[["Tasklet"], object]) -> None:
+    def add_done_callback(self, f: Callable[["Tasklet[T_co]"], object]) -> None:
         """Call f(this tasklet) in the hub after its end, or before long when it has ended.
 
         f must not block. What it raises is printed.
@@ -112,13 +125,23 @@ class Tasklet(_core.Tasklet):
             self._callbacks.append(f)
 
 
-def excepthook(tasklet: _core.Tasklet, error: BaseException) -> None:
+class _Spawn(Protocol):
+    def __call__(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Tasklet[T]: ...
+
+
+# These are the core's, which makes tasklets of the type above.
+spawn: _Spawn = _core.spawn
+current: Callable[[], Tasklet[Any]] = _core.current
+main: Callable[[], Tasklet[Any]] = _core.main
+
+
+def excepthook(tasklet: _core.Tasklet[Any], error: BaseException) -> None:
     """Print what ended `tasklet` to stderr. Assign to ringlet.excepthook to have it otherwise."""
     lines = traceback.format_exception(error)
     sys.stderr.write("".join([f"Exception in {tasklet!r}:\n", *lines]))
 
 
-def finished(tasklet: _core.Tasklet) -> None:
+def finished(tasklet: _core.Tasklet[Any]) -> None:
     """For the core: a tasklet has ended by an exception, or has done callbacks."""
     if tasklet._callbacks is not None:
         callbacks, tasklet._callbacks = tasklet._callbacks, None
@@ -135,7 +158,9 @@ def finished(tasklet: _core.Tasklet) -> None:
         getattr(sys.modules["ringlet"], "excepthook", excepthook)(tasklet, error)
 
 
-def spawn_later(seconds: float, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Tasklet:
+def spawn_later(
+    seconds: float, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> Tasklet[T]:
     """Make a tasklet that calls f(*args, **kwargs) in `seconds` from now. Returns it at once.
 
     kill() before that keeps it from starting.
@@ -146,16 +171,16 @@ def spawn_later(seconds: float, f: Callable[..., Any], /, *args: Any, **kwargs: 
     return tasklet
 
 
-def _start_if_new(tasklet: Tasklet) -> None:
+def _start_if_new(tasklet: Tasklet[Any]) -> None:
     if tasklet.state == "new":
         tasklet.start()
 
 
-def tasklets() -> list[_core.Tasklet]:
+def tasklets() -> list[_core.Tasklet[Any]]:
     """All tasklets of this thread that have started and not ended, the main one first."""
-    main = _core.main()
+    first = _core.main()
     # In a forked child the main tasklet is one that was spawned.
-    return [main, *(tasklet for tasklet in _core.living() if tasklet is not main)]
+    return [first, *(tasklet for tasklet in _core.living() if tasklet is not first)]
 
 
 def run(f: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
@@ -165,7 +190,7 @@ def run(f: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> An
     return value
 
 
-def wait_until_gone(living: Callable[[], Iterable[_core.Tasklet]]) -> None:
+def wait_until_gone(living: Callable[[], Iterable[_core.Tasklet[Any]]]) -> None:
     """Join what living() lists, again and again until it lists only the caller."""
     me = _core.current()
     while others := [tasklet for tasklet in living() if tasklet is not me]:
