@@ -185,7 +185,7 @@ int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct
 }
 
 size_t rl_stack_live_bytes(const struct rl_stack *stack) {
-    return stack->sp ? (size_t)(stack->slot->base - (char *)stack->sp) : 0;
+    return stack->sp ? (size_t)(stack->slot->base - rl_stack_low(stack)) : 0;
 }
 
 /* Frees a copy buffer that came from malloc. */
@@ -207,7 +207,7 @@ static int reserve_copy(struct rl_stack *stack, size_t bytes) {
         return 0;
     }
     bytes = (bytes + 255) & ~(size_t)255;
-    char *copy = malloc(bytes);
+    char *copy = aligned_alloc(64, bytes);
     if (!copy)
         return -1;
     free_copy(stack);
@@ -243,7 +243,7 @@ static inline void prefetch(const char *from, size_t bytes) {
 /* Copies the occupant of a slot out. Its copy buffer is large enough. */
 static void evict(struct rl_stacks *stacks, struct rl_stack *stack) {
     size_t bytes = rl_stack_live_bytes(stack);
-    copy_bytes(stack->copy, stack->sp, bytes);
+    copy_bytes(stack->copy, rl_stack_low(stack), bytes);
     stack->copied = bytes;
     stack->slot->occupant = NULL;
     stacks->evictions++;
@@ -285,7 +285,7 @@ static void *settle(void *argument) {
     if (!to->sp) {
         to->sp = rl_switch_seed(slot->base, stacks->entry);
     } else {
-        copy_bytes(to->sp, to->copy, to->copied);
+        copy_bytes(rl_stack_low(to), to->copy, to->copied);
         to->copied = 0;
         stacks->restored(to);
     }
