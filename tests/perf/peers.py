@@ -15,8 +15,6 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "eventlet.wsgi": ("eventlet",),
     "uvicorn": ("uvicorn", "httptools", "uvloop"),
 }
-# Where raw greenlets are found, when not in the module named like the peer.
-RAW = {"ringlet": "ringlet._core"}
 # The interpreter itself.
 BUILT_IN = ("asyncio", "no-op C call")
 # Programs of this folder, for which a compiler is enough.

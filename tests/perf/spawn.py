@@ -4,7 +4,7 @@ import asyncio
 from importlib import import_module
 from itertools import repeat
 
-from tests.perf import cli, clocks, peers
+from tests.perf import background, cli, clocks
 from tests.perf.model import Faster, Figure, Question
 
 
@@ -14,7 +14,7 @@ def nothing() -> None:
 
 def raw(peer: str, count: int) -> float:
     """ns to make a greenlet, run an empty function in it and let it finish."""
-    greenlet = import_module(peers.RAW.get(peer, peer)).greenlet
+    greenlet = import_module(peer).greenlet
 
     def run() -> None:
         for _ in repeat(None, count):
@@ -26,6 +26,7 @@ def raw(peer: str, count: int) -> float:
 def joined(peer: str, batch: int, batches: int) -> float:
     """ns per tasklet spawned and joined, in batches."""
     spawn = import_module(peer).spawn
+    background.START[peer]()
 
     def run() -> None:
         for _ in repeat(None, batches):
@@ -38,6 +39,7 @@ def joined(peer: str, batch: int, batches: int) -> float:
 def waited_eventlet(peer: str, batch: int, batches: int) -> float:
     """ns per green thread spawned and waited for, in batches."""
     spawn = import_module(peer).spawn
+    background.START[peer]()
 
     def run() -> None:
         for _ in repeat(None, batches):
@@ -54,6 +56,7 @@ def awaited_asyncio(peer: str, batch: int, batches: int) -> float:
         pass
 
     async def main() -> None:
+        background.on_asyncio()
         create_task = asyncio.get_running_loop().create_task
         for _ in repeat(None, batches):
             for task in [create_task(empty()) for _ in repeat(None, batch)]:

@@ -6,13 +6,13 @@ from importlib import import_module
 from itertools import repeat
 from typing import Any
 
-from tests.perf import cli, clocks, peers
+from tests.perf import cli, clocks
 from tests.perf.model import Faster, Figure, Question, Share
 
 
 def ping_pong(peer: str, turns: int, nested: int = 0) -> float:
     """ns per switch between two greenlets, both `nested` calls of sorted() deep in the C stack."""
-    greenlet = import_module(peers.RAW.get(peer, peer)).greenlet
+    greenlet = import_module(peer).greenlet
 
     made: dict[str, Any] = {}
 
@@ -67,7 +67,7 @@ def resume_at_random(peer: str, population: int, resumes: int) -> float:
 
 def suspended(peer: str, population: int) -> list[Any]:
     """So many greenlets, each started and waiting in a loop to be resumed again."""
-    raw = import_module(peers.RAW.get(peer, peer))
+    raw = import_module(peer)
     back = raw.getcurrent().switch
 
     def body() -> None:
