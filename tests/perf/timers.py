@@ -9,17 +9,17 @@ from tests.perf import background, cli
 from tests.perf.model import Faster, Figure, Question
 
 # Long enough that the last has begun to sleep before the first wakes, in every peer.
-SHORTEST, LONGEST = 0.5, 0.6  # seconds
+SHORTEST = 0.5  # seconds
 REPEATS = 3
 
 
-def lengths(population: int) -> list[float]:
-    """How long each sleeps: spread out, and the same for every peer."""
+def lengths(population: int, spread: float) -> list[float]:
+    """How many seconds each sleeps: in no order, and the same for every peer."""
     draw = random.Random(1)
-    return [draw.uniform(SHORTEST, LONGEST) for _ in range(population)]
+    return [SHORTEST + draw.uniform(0, spread) for _ in range(population)]
 
 
-def sleeps_green(peer: str, population: int) -> float:
+def sleeps_green(peer: str, population: int, spread: float) -> float:
     """ns of CPU time per sleep: set the timer, switch away, fire, come back."""
     api = import_module(peer)
     pause = api.schedule if peer == "ringlet" else lambda: api.sleep(0)
@@ -38,7 +38,7 @@ def sleeps_green(peer: str, population: int) -> float:
     def run() -> int:
         nonlocal awake
         awake = 0
-        threads = [api.spawn(body, seconds) for seconds in lengths(population)]
+        threads = [api.spawn(body, seconds) for seconds in lengths(population, spread)]
         pause()
         start = process_time_ns()
         for thread in threads:
@@ -48,7 +48,7 @@ def sleeps_green(peer: str, population: int) -> float:
     return min(run() for _ in range(REPEATS)) / population
 
 
-def sleeps_asyncio(peer: str, population: int) -> float:
+def sleeps_asyncio(peer: str, population: int, spread: float) -> float:
     """ns of CPU time per await sleep()."""
     awake = 0
     end = 0
@@ -65,7 +65,7 @@ def sleeps_asyncio(peer: str, population: int) -> float:
         nonlocal awake
         awake = 0
         background.on_asyncio()
-        tasks = [asyncio.create_task(body(seconds)) for seconds in lengths(population)]
+        tasks = [asyncio.create_task(body(seconds)) for seconds in lengths(population, spread)]
         await asyncio.sleep(0)
         start = process_time_ns()
         for task in tasks:
@@ -75,23 +75,26 @@ def sleeps_asyncio(peer: str, population: int) -> float:
     return min(asyncio.run(main()) for _ in range(REPEATS)) / population
 
 
+WORK = {
+    "ringlet": sleeps_green,
+    "gevent": sleeps_green,
+    "asyncio": sleeps_asyncio,
+    "eventlet": sleeps_green,
+}
+
 QUESTION = Question(
     "timers",
     "Sleeping in great numbers",
-    (
+    tuple(
         Figure(
-            "sleep, 20,000 at once",
+            f"sleep, 20,000 at once, {manner}",
             "ns",
-            {
-                "ringlet": sleeps_green,
-                "gevent": sleeps_green,
-                "asyncio": sleeps_asyncio,
-                "eventlet": sleeps_green,
-            },
+            WORK,
             {"gevent": Faster(6, 12), "asyncio": Faster(3, 6)},
-            params={"population": 20_000},
+            params={"population": 20_000, "spread": spread},
             quick={"population": 500},
-        ),
+        )
+        for manner, spread in (("waking over 100 ms", 0.1), ("waking together", 0.0))
     ),
 )
 
