@@ -21,6 +21,9 @@
 #ifdef WITH_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
+#ifdef RL_VALGRIND /* Given to the compiler by who wants to run under valgrind. */
+#include <valgrind/memcheck.h>
+#endif
 
 enum {
     MIN_SLOT = 8 << 20,     /* The usual size of a thread's stack. */
@@ -54,11 +57,14 @@ static void copy_bytes(void *to, const void *from, size_t count) {
 #endif
 }
 
-/* Tells the address sanitizer that a slot's memory has a new meaning. */
+/* Tells the address sanitizer and valgrind that a slot's memory has a new meaning. */
 static void unpoison(const struct rl_slot *slot) {
 #ifdef WITH_ASAN
     if (slot->low)
         __asan_unpoison_memory_region(slot->low, (size_t)(slot->base - slot->low));
+#elif defined(RL_VALGRIND)
+    if (slot->low)
+        VALGRIND_MAKE_MEM_UNDEFINED(slot->low, slot->base - slot->low);
 #else
     (void)slot;
 #endif
@@ -337,7 +343,8 @@ void rl_stack_leave(struct rl_stacks *stacks, struct rl_stack *from, struct rl_s
 void rl_stack_drop(struct rl_stacks *stacks, struct rl_stack *stack) {
     free_copy(stack);
     stack->copied = 0;
-    if (stacks && stack->slot && stack->slot->occupant == stack)
+    /* A slot may also have no occupant because this stack was never entered. */
+    if (stacks && stack->slot && (!stack->slot->occupant || stack->slot->occupant == stack))
         empty_slot(stacks, stack->slot);
     stack->slot = NULL;
     stack->sp = NULL;
