@@ -6,6 +6,7 @@
 #include "channel.h"
 #include "greenlet.h"
 #include "greenlet_type.h"
+#include "netio.h"
 #include "ring.h"
 #include "switch/switch.h"
 #include "thread.h"
@@ -44,7 +45,8 @@ PyMODINIT_FUNC PyInit__core(void) {
         rl_arena_install();
     PyObject *module = PyModule_Create(&definition);
     if (module && (rl_greenlet_type_init(module) < 0 || rl_ring_init(module) < 0 ||
-                   rl_tasklet_init(module) < 0 || rl_channel_init(module) < 0))
+                   rl_tasklet_init(module) < 0 || rl_channel_init(module) < 0 ||
+                   rl_netio_init(module) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -795,6 +795,7 @@ static PyObject *keep_current_only(PyObject *module, PyObject *unused) {
     ring->hub->ring = NULL;
     ring->hub = fresh; /* The old one is leaked with its suspended greenlet. */
     ring->hub_object = object;
+    ring->descriptors = NULL;
     ring->polling = 0;
     Py_RETURN_NONE;
 }

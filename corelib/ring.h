@@ -28,6 +28,7 @@ enum rl_tasklet_state {
 };
 
 struct rl_ring;
+struct rl_descriptors;
 
 struct rl_tasklet {
     PyObject_HEAD
@@ -71,6 +72,8 @@ struct rl_ring {
     unsigned since_poll;        /* Switches since the hub last ran. */
     int polling;                /* The hub is about to block or blocks: wakes must signal. */
     int wakeup_fd;              /* An eventfd (or pipe) that ends a poll; -1 when there is none. */
+    struct rl_descriptors *descriptors; /* The hub's `poller`, once a tasklet has waited for a
+                                   descriptor; borrowed. */
     int closing;                /* The thread ends: nothing may wait any more. */
 };
 

@@ -15,9 +15,8 @@ from typing import Any
 from ringlet import _core
 from ringlet.errors import Deadlock
 from ringlet.sched.clock import Clock, SystemClock
-from ringlet.sched.idle import IdlePoller
 from ringlet.sched.report import deadlock_report
-from ringlet.sched.timers import Timers
+from ringlet.sched.timers import Timer, Timers
 
 __all__ = ("Hub", "call_threadsafe")
 
@@ -28,7 +27,7 @@ class Hub:
     def __init__(self) -> None:
         self.clock: Clock = SystemClock()
         self.timers = Timers()
-        self.poller = IdlePoller()
+        self.poller = _core.Descriptors()
         self.thread = threading.current_thread()
         # Jobs under way elsewhere whose end will wake somebody here; see expect().
         self.expected = 0
@@ -52,6 +51,10 @@ class Hub:
     def call_soon(self, f: Callable[..., object], *args: Any) -> None:
         """Call f(*args) in the hub before long; f must not block. This thread only."""
         self._calls.append((f, args))
+
+    def call_at(self, when: float, f: Callable[..., object], *args: Any) -> Timer:
+        """Call f(*args) in the hub once its clock shows `when` seconds; f must not block."""
+        return self.timers.add(when, f, *args)
 
     def call_threadsafe(self, f: Callable[..., object], *args: Any) -> None:
         """Call f(*args) in the hub of this thread before long; f must not block.

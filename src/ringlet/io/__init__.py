@@ -1,0 +1,1 @@
+"""The standard library's blocking modules, cooperative: same names, same meaning."""

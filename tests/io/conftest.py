@@ -1,0 +1,42 @@
+"""What the tests of sockets share."""
+
+import pytest
+
+import ringlet
+from ringlet.io import socket
+
+
+@pytest.fixture(autouse=True)
+def _nobody_left():
+    """A test ends its tasklets."""
+    yield
+    assert ringlet.tasklets() == [ringlet.main()]
+
+
+@pytest.fixture
+def listener():
+    """A listening TCP socket."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock
+
+
+@pytest.fixture
+def tcp(listener):
+    """Two ends of a TCP connection."""
+    with socket.create_connection(listener.getsockname()) as client:
+        with listener.accept()[0] as server:
+            yield client, server
+
+
+@pytest.fixture
+def unix():
+    """Two ends of a Unix connection."""
+    a, b = socket.socketpair()
+    with a, b:
+        yield a, b
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def pair(request):
+    """Two ends of a connection, of either kind."""
+    return request.getfixturevalue(request.param)
