@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Lets the system refuse memory: the linker sends every call of malloc, calloc,
-   mmap and mprotect through these. Included by the one source of each program. */
+   aligned_alloc, mmap and mprotect through these. Included by the one source of each program. */
 #ifndef RL_TESTS_REFUSE_H
 #define RL_TESTS_REFUSE_H
 
@@ -23,10 +23,12 @@ static int refused(void) {
 /* The linker gives these names. */
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
 void *__real_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset);
 int __real_mprotect(void *at, size_t bytes, int protection);
 void *__wrap_malloc(size_t bytes);
 void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset);
 int __wrap_mprotect(void *at, size_t bytes, int protection);
 
@@ -36,6 +38,10 @@ void *__wrap_malloc(size_t bytes) {
 
 void *__wrap_calloc(size_t count, size_t bytes) {
     return refused() ? NULL : __real_calloc(count, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
+    return refused() ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
