@@ -2,11 +2,13 @@
 
 import importlib
 import inspect
+import socket
 import types
 
 import pytest
 
 import ringlet
+import ringlet.io.socket
 
 # The modules users import, and what they find there. A name that comes or goes does so here too.
 SURFACE = {
@@ -23,6 +25,7 @@ SURFACE = {
         *("Channel",),
         *("generator", "iterate", "yield_", "yield_from"),
     ),
+    "ringlet.servers": ("StreamServer",),
 }
 
 MODULES = pytest.mark.parametrize(
@@ -56,6 +59,12 @@ def undocumented(name: str, thing: object) -> list[str]:
 @MODULES
 def test_shows_exactly_this(module: types.ModuleType) -> None:
     assert set(module.__all__) == set(SURFACE[module.__name__])
+
+
+def test_sockets_go_by_the_names_of_the_standard_library() -> None:
+    assert set(ringlet.io.socket.__all__) >= set(socket.__all__)
+    gaps = [name for name in ringlet.io.socket.__all__ if not hasattr(ringlet.io.socket, name)]
+    assert gaps == []
 
 
 @MODULES

@@ -6,7 +6,12 @@ import pytest
 
 from tests.support.isolated import Outcome, run_isolated
 
-RUN = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+# Ctrl-C works in the program even where whoever runs the tests ignores it.
+RUN = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture
