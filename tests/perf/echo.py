@@ -22,9 +22,9 @@ def handle(sock: Any, address: object) -> None:
 
 def serve_ringlet(peer: str) -> None:
     """ringlet's StreamServer."""
-    server = import_module("ringlet.servers").StreamServer(("127.0.0.1", 0), handle)
-    server.start()
-    serving.announce(server.address[1])
+    listener = serving.listener("ringlet.io.socket")
+    server = import_module("ringlet.servers").StreamServer(listener, handle)
+    serving.announce(listener.getsockname()[1])
     server.serve_forever()
 
 

@@ -33,9 +33,9 @@ async def hello_asgi(scope: Any, receive: Any, send: Any) -> None:
 
 def serve_ringlet(peer: str) -> None:
     """ringlet's WSGIServer."""
-    server = import_module("ringlet.servers").WSGIServer(("127.0.0.1", 0), hello)
-    server.start()
-    serving.announce(server.address[1])
+    listener = serving.listener("ringlet.io.socket")
+    server = import_module("ringlet.servers").WSGIServer(listener, hello)
+    serving.announce(listener.getsockname()[1])
     server.serve_forever()
 
 
