@@ -25,7 +25,7 @@ SURFACE = {
         *("Channel",),
         *("generator", "iterate", "yield_", "yield_from"),
     ),
-    "ringlet.servers": ("StreamServer",),
+    "ringlet.servers": ("HTTPLimits", "StreamServer", "WSGIServer"),
 }
 
 MODULES = pytest.mark.parametrize(

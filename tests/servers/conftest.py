@@ -5,9 +5,13 @@ import threading
 
 import pytest
 
-from ringlet.servers.http_limits import HTTPLimits
+from ringlet import spawn
+from ringlet.io.socket import create_connection
+from ringlet.servers import HTTPLimits, WSGIServer
 from ringlet.servers.wsgi import Connection
 from tests.servers.scripted import BASE, Talk, talk_script
+
+SECONDS = 20
 
 
 def send_all(sock, reads):
@@ -52,7 +56,21 @@ def talk_pair(app, *reads, methods=(), **limits):
     return Talk(raw, list(methods))
 
 
-@pytest.fixture(params=[talk_script, talk_pair], ids=["script", "pair"])
+def talk_server(app, *reads, methods=(), **limits):
+    """The real server and a real connection, in tasklets of this thread."""
+    server = WSGIServer(("127.0.0.1", 0), app, http_limits=HTTPLimits(**limits))
+    server.start()
+    try:
+        with create_connection(server.address, SECONDS) as client:
+            sender = spawn(send_all, client, reads)
+            raw = receive_all(client)
+            sender.join()
+    finally:
+        server.stop(0)
+    return Talk(raw, list(methods))
+
+
+@pytest.fixture(params=[talk_script, talk_pair, talk_server], ids=["script", "pair", "server"])
 def talk(request):
     """`talk(app, *reads, **limits)` serves what `reads` has and returns what came of it."""
     return request.param

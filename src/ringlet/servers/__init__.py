@@ -1,5 +1,10 @@
-"""Servers: one tasklet per connection, in plain blocking style."""
+"""Servers: one tasklet per connection, in plain blocking style.
 
+WSGIServer wants httptools (the extra `ringlet[server]`); without it, only making one fails.
+"""
+
+from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.stream import StreamServer
+from ringlet.servers.wsgi import WSGIServer
 
-__all__ = ("StreamServer",)
+__all__ = ("HTTPLimits", "StreamServer", "WSGIServer")

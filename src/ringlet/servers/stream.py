@@ -47,7 +47,7 @@ class StreamServer:
             raise ValueError(f"limit={limit} would let nobody in: give 1 or more, or None")
         self._wanted = address
         self._handler = handler
-        self._handler_name = getattr(handler, "__qualname__", str(handler))
+        self._handler_name = getattr(handler, "__qualname__", None) or str(handler)
         #: Holds a value for each connection, as many as are allowed; None: any number is.
         self._places: Channel[None] | None = None if limit is None else Channel(limit)
         #: None while the server is stopped.

@@ -6,12 +6,15 @@ from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 from wsgiref.util import FileWrapper
 
+from ringlet.sched import schedule
 from ringlet.servers.http_body import NO_BODY
 from ringlet.servers.http_limits import HTTPLimits, RequestError
-from ringlet.servers.http_parser import Request
+from ringlet.servers.http_parser import Request, require_httptools
 from ringlet.servers.http_reader import RequestReader
 from ringlet.servers.http_response import Response, error_response
 from ringlet.servers.http_wire import StreamSocket, Wire
+from ringlet.servers.listeners import Address
+from ringlet.servers.stream import StreamServer
 
 logger = logging.getLogger("ringlet.server")
 
@@ -79,6 +82,10 @@ class Connection:
                 self._busy = False
                 if self._wire.closing:
                     break
+                if reader.has_unread_input:
+                    # A client that sends a hundred requests at once has them answered in a
+                    # hundred turns, or everybody else would wait for all of them.
+                    schedule()
         except RequestError as error:
             self._refuse(error)
         except OSError as error:
@@ -138,3 +145,66 @@ class Connection:
             logger.debug("connection lost: %s", lost)
         else:
             self._wire.linger()
+
+
+class WSGIServer(StreamServer):
+    """Serves the WSGI application `app` over HTTP/1.1 at `address`, one tasklet per connection.
+
+    `address` and `limit` are StreamServer's. `http_limits` says what a client may cost;
+    the default is HTTPLimits(). The application runs as PEP 3333 has it; where it blocks, through
+    ringlet's own modules, other requests go on.
+
+    What the application raises is logged to "ringlet.server" and answered with 500, or cuts the
+    connection if the client has seen a part of the response.
+
+    Raises ImportError if httptools, the extra `ringlet[server]`, is missing, and TypeError if
+    `app` cannot be called.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        app: WSGIApplication,
+        *,
+        limit: int | None = None,
+        http_limits: HTTPLimits | None = None,
+    ) -> None:
+        require_httptools(type(self).__name__)
+        if not callable(app):
+            raise TypeError(f"{app!r} is no WSGI application: it cannot be called")
+        super().__init__(address, self._serve, limit=limit)
+        self._app = app
+        self._limits = HTTPLimits() if http_limits is None else http_limits
+        #: Those being served.
+        self._clients: set[Connection] = set()
+        self._stopping = False
+
+    def start(self) -> None:
+        self._stopping = False
+        super().start()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stop as StreamServer does; connections end with the request they are at, if any."""
+        self._stopping = True
+        for connection in self._clients:
+            connection.finish()
+        super().stop(timeout)
+
+    def _serve(self, sock: StreamSocket, address: Any) -> None:
+        """Serve one connection."""
+        if self._stopping:
+            return  # accepted, but its turn came too late
+        base = base_environ("http", _host_and_port(self.address), _host_and_port(address))
+        connection = Connection(sock, self._app, self._limits, base)
+        self._clients.add(connection)
+        try:
+            connection.serve()
+        finally:
+            self._clients.discard(connection)
+
+
+def _host_and_port(address: Any) -> tuple[str, str]:
+    """Host and port for the environ. A Unix socket has neither; WSGI wants them all the same."""
+    if isinstance(address, tuple):
+        return address[0], str(address[1])
+    return "localhost", ""

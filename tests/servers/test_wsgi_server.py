@@ -1,0 +1,268 @@
+"""The server on real connections: many at a time, some of them bad, and its end."""
+
+import http.client
+import os
+from contextlib import contextmanager
+
+import pytest
+
+from ringlet import Channel, spawn
+from ringlet.io import socket
+from ringlet.servers import HTTPLimits, WSGIServer, http_parser
+from tests.servers.scripted import echo, get, hello, paths, post
+
+SECONDS = 20
+
+
+@contextmanager
+def serving(app, **limits):
+    server = WSGIServer(("127.0.0.1", 0), app, http_limits=HTTPLimits(**limits))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(0)
+
+
+def connect(server):
+    return socket.create_connection(server.address, SECONDS)
+
+
+def answer_to(client, request):
+    """Send one request and read its response."""
+    client.sendall(request)
+    with http.client.HTTPResponse(client) as response:
+        response.begin()
+        return response.status, response.read()
+
+
+class Body:
+    """An endless body that tells when it is closed."""
+
+    def __init__(self, data):
+        self.data = data
+        self.closed = Channel(buffer=1)
+
+    def __call__(self, environ, start_response):
+        start_response("200 OK", [])
+        return self
+
+    def __iter__(self):
+        while True:
+            yield self.data
+
+    def close(self):
+        self.closed.send("closed")
+
+
+def test_one_connection_serves_many_requests():
+    with serving(paths) as server, connect(server) as client:
+        for number in range(20):
+            assert answer_to(client, get(f"/{number}")) == (200, b"/%d" % number)
+
+
+def test_bad_clients_do_not_disturb_the_others():
+    with (
+        serving(paths) as server,
+        connect(server) as silent,
+        connect(server) as slow,
+        connect(server) as wild,
+        connect(server) as good,
+    ):
+        slow.sendall(get("/slow")[:-1])
+        assert answer_to(good, get("/1")) == (200, b"/1")
+        assert answer_to(wild, b"garbage\r\n\r\n")[0] == 400
+        assert answer_to(good, get("/2")) == (200, b"/2")
+        assert answer_to(slow, get("/slow")[-1:]) == (200, b"/slow")
+        assert answer_to(silent, get("/3")) == (200, b"/3")
+
+
+def test_requests_wait_side_by_side():
+    """Each is answered only once all have come."""
+    everybody = 50
+    here = []
+    gate = Channel()
+
+    def app(environ, start_response):
+        here.append(environ["PATH_INFO"])
+        if len(here) == everybody:
+            gate.close()
+        for _ in gate:
+            pass
+        return hello(environ, start_response)
+
+    with serving(app) as server:
+
+        def ask(number):
+            with connect(server) as client:
+                return answer_to(client, get(f"/{number}"))
+
+        tasklets = [spawn(ask, number) for number in range(everybody)]
+        assert [tasklet.result(SECONDS) for tasklet in tasklets] == [(200, b"hello")] * everybody
+
+
+def test_a_flood_of_pipelined_requests_leaves_room_for_others():
+    order = []
+
+    def app(environ, start_response):
+        order.append(environ["PATH_INFO"])
+        return hello(environ, start_response)
+
+    with serving(app) as server, connect(server) as flood, connect(server) as other:
+        flood.sendall(get("/flood") * 1500)
+        other.sendall(get("/other"))
+        assert answer_to(other, b"") == (200, b"hello")
+        assert len(order) < 1500
+
+
+def test_a_client_may_end_its_side_and_still_read():
+    with serving(paths) as server, connect(server) as client:
+        client.sendall(get("/1") + get("/2"))
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_long_bodies_both_ways():
+    body = os.urandom(3_000_000)
+    with serving(echo) as server, connect(server) as client:
+        sender = spawn(client.sendall, post(body))
+        assert answer_to(client, b"") == (200, body)
+        sender.result(SECONDS)
+
+
+def test_a_silent_client_is_sent_away():
+    with serving(hello, idle_timeout=0.01) as server, connect(server) as client:
+        assert client.recv(1) == b""
+
+
+def test_a_client_that_stops_within_a_head_is_told():
+    with serving(hello, header_timeout=0.01) as server, connect(server) as client:
+        assert answer_to(client, get()[:-1])[0] == 408
+        assert client.recv(1) == b""
+
+
+def test_a_client_that_leaves_ends_its_response():
+    app = Body(b"x" * 10_000)
+    with serving(app) as server:
+        with connect(server) as client:
+            client.sendall(get())
+            client.recv(1000)
+        assert app.closed.receive(SECONDS) == "closed"
+
+
+def test_a_client_that_does_not_read_ends_its_response():
+    app = Body(b"x" * 1_000_000)
+    with serving(app, io_timeout=0.01) as server, connect(server) as client:
+        client.sendall(get())
+        assert app.closed.receive(SECONDS) == "closed"
+
+
+def test_the_environ_tells_who_talks_to_whom():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(environ)
+        return hello(environ, start_response)
+
+    with serving(app) as server, connect(server) as client:
+        answer_to(client, get())
+        keys = ("SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme")
+        assert [seen[0][key] for key in keys] == [
+            "127.0.0.1",
+            str(server.address[1]),
+            "127.0.0.1",
+            str(client.getsockname()[1]),
+            "http",
+        ]
+
+
+def test_a_unix_socket(tmp_path):
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(environ)
+        return hello(environ, start_response)
+
+    path = str(tmp_path / "socket")
+    server = WSGIServer(path, app)
+    server.start()
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            assert answer_to(client, get()) == (200, b"hello")
+    finally:
+        server.stop(0)
+    assert (seen[0]["SERVER_NAME"], seen[0]["SERVER_PORT"]) == ("localhost", "")
+
+
+def test_stopping_ends_idle_connections_and_waits_for_the_others():
+    started = Channel()
+    go_on = Channel()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/slow":
+            started.send(None)
+            go_on.receive()
+        return hello(environ, start_response)
+
+    with serving(app) as server, connect(server) as busy, connect(server) as idle:
+        address = server.address
+        assert answer_to(idle, get())[0] == 200
+        busy.sendall(get("/slow"))
+        started.receive(SECONDS)
+        stopping = spawn(server.stop, SECONDS)
+        assert idle.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, SECONDS)
+        go_on.send(None)
+        with http.client.HTTPResponse(busy) as response:
+            response.begin()
+            assert response.headers["connection"] == "close"
+            assert response.read() == b"hello"
+        assert busy.recv(1) == b""
+        stopping.result(SECONDS)
+
+
+def test_stopping_at_once_ends_requests_under_way():
+    started = Channel()
+    app = Body(b"x" * 100_000)
+
+    def starting(environ, start_response):
+        started.send(None)
+        return app(environ, start_response)
+
+    with serving(starting) as server, connect(server) as client:
+        client.sendall(get())
+        started.receive(SECONDS)
+        server.stop(0)
+        assert app.closed.receive(SECONDS) == "closed"
+        server.stop(0)
+
+
+def test_a_stopped_server_can_start_again():
+    with serving(paths) as server:
+        for path in ("/1", "/2"):
+            server.start()
+            with connect(server) as client:
+                assert answer_to(client, get(path)) == (200, path.encode())
+            server.stop()
+
+
+def test_a_used_port_is_an_error_that_names_it():
+    with serving(hello) as server, pytest.raises(OSError, match=str(server.address[1])):
+        WSGIServer(server.address, hello).start()
+
+
+def test_an_application_has_to_be_callable():
+    with pytest.raises(TypeError, match="no WSGI application: it cannot be called"):
+        WSGIServer(("127.0.0.1", 0), "hello")
+
+
+def test_without_httptools_only_making_a_server_fails(monkeypatch):
+    missing = ModuleNotFoundError("No module named 'httptools'")
+    monkeypatch.setattr(http_parser, "HTTPTOOLS_ERROR", missing)
+    with pytest.raises(ImportError, match=r"WSGIServer needs httptools.*ringlet\[server\]"):
+        WSGIServer(("127.0.0.1", 0), hello)
