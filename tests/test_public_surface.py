@@ -26,6 +26,7 @@ SURFACE = {
         *("generator", "iterate", "yield_", "yield_from"),
     ),
     "ringlet.servers": ("HTTPLimits", "StreamServer", "WSGIServer"),
+    "ringlet.testing": ("FakeClock", "fake_clock"),
 }
 
 MODULES = pytest.mark.parametrize(
