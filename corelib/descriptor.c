@@ -185,6 +185,7 @@ static int park(struct rl_descriptors *all, int fd, struct rl_waiter *waiter, Py
     /* An exception that ends the wait leaves the waiter in its list until we run
        again; to wake a tasklet that is not parked any more is harmless. */
     link_last(all, &all->table[fd], waiter);
+    all->streak = 0;
     PyObject *nothing = rl_ring_park(all->ring, shown, NULL);
     if (waiter->outcome == RL_WAITING)
         take_out(all, &all->table[fd], waiter, RL_READY);

@@ -56,6 +56,7 @@ struct rl_descriptors {
     int size;                    /* Entries in the table. */
     int closed;                  /* The hub has ended. */
     Py_ssize_t waiting;          /* Waiters in all lists. */
+    int streak;                  /* Operations tried since somebody last waited here. */
     struct rl_waiter *pool;      /* Unused waiters. */
     PyObject *poller;            /* A poller in Python, owned; NULL: the native one. */
     struct rl_epoll epoll;       /* The native poller; its eventfd serves both kinds. */

@@ -7,6 +7,9 @@
 
 #include "descriptor.h"
 
+/* Operations that may succeed at once, one after the other, before others run. */
+#define OPERATIONS_PER_TURN 64
+
 /* --- waiting ---------------------------------------------------------------- */
 
 /* The entry of this endpoint in the calling thread's table; NULL when it has not
@@ -25,6 +28,14 @@ void rl_endpoint_set_drained(const struct rl_endpoint *endpoint) {
     struct rl_descriptor *entry = entry_of(endpoint);
     if (entry)
         entry->drained = 1;
+}
+
+int rl_endpoint_take_turn(struct rl_endpoint *endpoint) {
+    struct rl_descriptors *all = rl_descriptors_here();
+    if (!all || ++all->streak < OPERATIONS_PER_TURN || endpoint->timeout == 0.0)
+        return 0;
+    all->streak = 0;
+    return all->ring->current == all->ring->hub ? 0 : rl_ring_yield(all->ring);
 }
 
 /* Says that the descriptor was closed while an operation waited. Returns -1. */
@@ -147,6 +158,16 @@ static PyObject *endpoint_wait(PyObject *object, PyObject *const *args, Py_ssize
     return PyFloat_FromDouble(deadline);
 }
 
+PyDoc_STRVAR(take_turn_doc, "take_turn($self, /)\n--\n\n"
+"Called before an operation is tried: every so many times it lets the others run, for one\n"
+"that never has to wait would not.");
+
+static PyObject *endpoint_take_turn(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    if (rl_endpoint_take_turn((struct rl_endpoint *)object) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(forget_doc, "forget($self, /)\n--\n\n"
 "The descriptor is about to be closed or given away. Whoever waits for it gets an OSError.\n"
 "Harmless when repeated.");
@@ -174,6 +195,7 @@ static PyObject *endpoint_repr(PyObject *object) {
 
 static PyMethodDef methods[] = {
     {"wait", (PyCFunction)(void (*)(void))endpoint_wait, METH_FASTCALL, wait_doc},
+    {"take_turn", endpoint_take_turn, METH_NOARGS, take_turn_doc},
     {"forget", endpoint_forget, METH_NOARGS, forget_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -27,6 +27,11 @@ extern PyTypeObject rl_endpoint_type;
    a reference to the endpoint. */
 int rl_endpoint_wait(struct rl_endpoint *endpoint, int mask, double *deadline, const char *doing);
 
+/* To be called before an operation is tried. One that never has to wait would keep
+   everybody else waiting: now and then this lets them run. Returns 0, or -1 with
+   the exception set that was thrown at the tasklet meanwhile. */
+int rl_endpoint_take_turn(struct rl_endpoint *endpoint);
+
 /* Whether a read would find nothing. */
 int rl_endpoint_is_drained(const struct rl_endpoint *endpoint);
 

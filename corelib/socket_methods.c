@@ -32,16 +32,22 @@
 /* Where the instances of the Python class keep their Endpoint. 0: no class yet. */
 static Py_ssize_t endpoint_offset;
 
-/* The endpoint of a socket: a new reference, since the socket may get another one
-   while its method waits. NULL with OSError (EBADF) set if it has none or was
-   closed. */
-static struct rl_endpoint *endpoint_of(PyObject *socket) {
+/* The endpoint of a socket that is about to do something: a new reference, since
+   the socket may get another one while its method waits. NULL with an exception
+   set: OSError (EBADF) if it has none or was closed, or what was thrown at the
+   tasklet. */
+static struct rl_endpoint *begin(PyObject *socket) {
     PyObject *found = *(PyObject **)((char *)socket + endpoint_offset);
-    if (found && Py_IS_TYPE(found, &rl_endpoint_type) && ((struct rl_endpoint *)found)->fd >= 0)
-        return (struct rl_endpoint *)Py_NewRef(found);
-    errno = EBADF;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return NULL;
+    struct rl_endpoint *endpoint =
+        found && Py_IS_TYPE(found, &rl_endpoint_type) ? (struct rl_endpoint *)Py_NewRef(found) : NULL;
+    if (endpoint && rl_endpoint_take_turn(endpoint) < 0) {
+        Py_CLEAR(endpoint);
+    } else if (!endpoint || endpoint->fd < 0) {
+        Py_CLEAR(endpoint);
+        errno = EBADF;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return endpoint;
 }
 
 /* Reads an optional argument of flags. Returns 0, or -1 with an exception set. */
@@ -187,7 +193,7 @@ static PyObject *socket_recv(PyObject *self, PyObject *const *args, Py_ssize_t c
     }
     if (count > 1 && parse_flags(args[1], &flags) < 0)
         return NULL;
-    if (!(endpoint = endpoint_of(self)))
+    if (!(endpoint = begin(self)))
         return NULL;
     PyObject *result = size > SHARED_BYTES || endpoint->bulk || wants_all(endpoint, flags)
                            ? receive_direct(endpoint, size, flags)
@@ -212,7 +218,7 @@ static PyObject *socket_recv_into(PyObject *self, PyObject *args, PyObject *kwar
         PyErr_SetString(PyExc_ValueError, "negative buffersize in recv_into");
     else if (size > buffer.len)
         PyErr_SetString(PyExc_ValueError, "buffer too small for requested bytes");
-    else if ((endpoint = endpoint_of(self))) {
+    else if ((endpoint = begin(self))) {
         got = receive_into(endpoint, buffer.buf, (size_t)(size ? size : buffer.len), flags,
                            "recv_into");
         Py_DECREF(endpoint);
@@ -259,7 +265,7 @@ static struct rl_endpoint *parse_send(PyObject *self, PyObject *const *args, Py_
         return NULL;
     if (PyObject_GetBuffer(args[0], buffer, PyBUF_SIMPLE) < 0)
         return NULL;
-    struct rl_endpoint *endpoint = endpoint_of(self);
+    struct rl_endpoint *endpoint = begin(self);
     if (!endpoint)
         PyBuffer_Release(buffer);
     return endpoint;

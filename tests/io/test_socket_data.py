@@ -9,14 +9,9 @@ import pytest
 
 import ringlet
 from ringlet.io import socket
+from tests.io.settling import settle
 
 MEGABYTE = 1 << 20
-
-
-def settle():
-    """Let all tasklets run until each of them waits."""
-    for _ in range(10):
-        ringlet.schedule()
 
 
 def drain(sock, size):

@@ -4,12 +4,15 @@ import _socket
 import os
 import socket as stdlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from errno import EAGAIN, EALREADY, EINPROGRESS, EISCONN
 from typing import Any, TypeVar
 
+from ringlet import _core
 from ringlet._core import Endpoint, install_socket_methods
 from ringlet.io.dns import resolve
 from ringlet.io.sendfile import send_file
+from ringlet.sched import sleep
 from ringlet.sched.pollers import READ, WRITE
 
 R = TypeVar("R")
@@ -23,6 +26,9 @@ PLAIN_PROTOCOLS = (0, stdlib.IPPROTO_TCP)
 
 #: The option that hands TLS to the kernel; Python has no name for it.
 TCP_ULP = 31
+
+#: Seconds between the first attempts to connect to a Unix listener that is busy.
+ROOM_PAUSE = 0.001
 
 
 class socket(stdlib.socket):  # noqa: N801
@@ -112,12 +118,30 @@ class socket(stdlib.socket):  # noqa: N801
         error = _connect_ex(self, address)
         if self._endpoint.timeout == 0.0:
             return error
+        if error == EAGAIN:
+            error = self._connect_when_there_is_room(address)
         deadline = None
         while error in (EINPROGRESS, EALREADY):
             deadline = self._endpoint.wait(WRITE, deadline, "connect")
             error = _connect_ex(self, address)
             if error == EISCONN:
                 return 0
+        return error
+
+    def _connect_when_there_is_room(self, address: Any) -> int:
+        """The same while the backlog of a Unix listener is full, of whose end no event tells."""
+        clock = _core.hub().clock
+        begun = clock.time()
+        pause = ROOM_PAUSE
+        while (error := _connect_ex(self, address)) == EAGAIN:
+            timeout = self._endpoint.timeout
+            if timeout is not None:
+                left = begun + timeout - clock.time()
+                if left <= 0:
+                    raise TimeoutError("timed out")
+                pause = min(pause, left)
+            sleep(pause)
+            pause = min(2 * pause, 32 * ROOM_PAUSE)
         return error
 
     # --- data -----------------------------------------------------------------------------------
@@ -179,6 +203,7 @@ class socket(stdlib.socket):  # noqa: N801
     ) -> R:
         """Try `operation` until it does not say that it would block. Raises TimeoutError."""
         endpoint = self._endpoint
+        endpoint.take_turn()
         deadline = None
         while True:
             try:
@@ -192,16 +217,21 @@ class socket(stdlib.socket):  # noqa: N801
 
     def _real_close(self, _ss: Any = _socket.socket) -> None:
         # The standard library calls this once the last file made of the socket is closed too.
-        self._endpoint.forget()
-        _ss.close(self)
+        try:
+            self._endpoint.forget()
+        finally:
+            _ss.close(self)
 
     def detach(self) -> int:
         """Give up the descriptor, which stays open and blocks again if the socket would."""
         endpoint = self._endpoint
-        endpoint.forget()
-        fd = super().detach()
+        try:
+            endpoint.forget()
+        finally:
+            fd = super().detach()
         if endpoint.timeout is None and fd >= 0:
-            os.set_blocking(fd, True)
+            with suppress(OSError):  # somebody has closed it behind our back
+                os.set_blocking(fd, True)
         return fd
 
     def setsockopt(self, level: int, option: int, *value: Any) -> None:
