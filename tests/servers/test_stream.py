@@ -47,7 +47,7 @@ def serving(handler=echo, address=LOCAL, **options):
 
 
 def connect(server):
-    return socket.create_connection(server.address)
+    return socket.create_connection(server.address[:2])
 
 
 def ask(sock, data):
