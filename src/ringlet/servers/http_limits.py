@@ -24,7 +24,7 @@ class HTTPLimits:
     max_request_line: int = 8190
     #: Bytes of all header lines of one request, trailers included. Answered with 431.
     max_header_bytes: int = 32768
-    #: Number of header lines of one request, trailers included. Answered with 431.
+    #: Number of header lines of one request, and of its trailers. Answered with 431.
     max_headers: int = 100
     #: Bytes of a request body, None for no limit. Answered with 413.
     max_body: int | None = None

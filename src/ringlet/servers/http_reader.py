@@ -7,7 +7,7 @@ becomes cooperative through the sockets it is given.
 from time import monotonic
 from wsgiref.types import WSGIEnvironment
 
-from ringlet.servers.http_body import NO_BODY, Body
+from ringlet.servers.http_body import Body
 from ringlet.servers.http_limits import HTTPLimits, RequestError
 from ringlet.servers.http_parser import Request, RequestParser
 from ringlet.servers.http_wire import Wire
@@ -23,20 +23,23 @@ DRAIN_SECONDS = 5.0
 class RequestReader:
     """The requests of one connection, in order."""
 
-    __slots__ = ("_limits", "_parser", "_wire")
+    __slots__ = ("_limits", "_parser", "_wire", "queue")
 
     def __init__(self, wire: Wire, limits: HTTPLimits, base: WSGIEnvironment) -> None:
         self._wire = wire
         self._limits = limits
         self._parser = RequestParser(base, limits, self._receive_body)
+        #: Requests whose heads have arrived, still to be answered.
+        self.queue = self._parser.requests
 
     def next(self) -> Request | None:
         """The next request, or None when the client has sent its last or was idle for too long.
 
         Raises RequestError when it must be refused, and OSError when the connection is lost.
         """
-        parser = self._parser
-        if not parser.requests:
+        queue = self.queue
+        if not queue:
+            parser = self._parser
             if parser.failure is not None:
                 raise parser.failure
             try:
@@ -46,9 +49,9 @@ class RequestReader:
             if not data:
                 return None
             parser.feed(data)
-            if not parser.requests:
+            if not queue:
                 self._finish_head()
-        return parser.requests.popleft()
+        return queue.popleft()
 
     def _finish_head(self) -> None:
         """Read on until the head that has begun is complete."""
@@ -56,7 +59,7 @@ class RequestReader:
         allowed = self._limits.header_timeout
         deadline = None if allowed is None else monotonic() + allowed
         size = 0
-        while not parser.requests:
+        while not self.queue:
             if parser.failure is not None:
                 raise parser.failure
             parser.check_unfinished_head(size)
@@ -99,11 +102,6 @@ class RequestReader:
         """Why nothing more can be read, if so."""
         return self._parser.failure
 
-    @property
-    def has_unread_input(self) -> bool:
-        """Whether the client has sent, or may still send, what nobody will read."""
-        return bool(self._parser.requests) or self._parser.failure is not None
-
     def may_drain(self, body: Body) -> bool:
         """Whether the connection may outlive this body, as far as can be told now."""
         if body.complete:
@@ -114,8 +112,6 @@ class RequestReader:
 
     def drain(self, body: Body) -> bool:
         """Read what the application left of `body`; False if that is not worth it or failed."""
-        if body is NO_BODY:
-            return True
         deadline = monotonic() + DRAIN_SECONDS
         enough = body.received + DRAIN_BYTES
         while not body.complete:

@@ -94,16 +94,11 @@ class Response:
         """
         if exc_info is not None:
             try:
-                if self.head_sent and exc_info[1] is not None:
-                    raise exc_info[1].with_traceback(exc_info[2])
+                self._start_over(exc_info)
             finally:
                 exc_info = None  # it holds this very frame
         elif self._head is not None:
             raise RuntimeError("start_response() was called again: the second call needs exc_info")
-        self._head = None
-        self._has_date = False
-        self._left = None
-        self.keep_alive = self._request.keep_alive
 
         bodiless = _known_statuses.get(status)
         if bodiless is None:
@@ -116,14 +111,22 @@ class Response:
             if kind != _ORDINARY and not self._note(kind, name, value, status):
                 continue
             lines.append(name + ": " + value)
-        head = "\r\n".join(lines)
-        # One look over the whole is less than half the price of one per header.
-        ends = len(lines) - 1
-        if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
+        # One look over the whole is cheaper than one per header.
+        text = "".join(lines)
+        if "\n" in text or "\r" in text or "\0" in text:
             raise ValueError(f"a header value holds a line break or a NUL: {_culprit(headers)!r}")
         self._bodiless = bodiless or self._is_head
-        self._head = head
+        self._head = "\r\n".join(lines)
         return self.write
+
+    def _start_over(self, exc_info: ExcInfo) -> None:
+        """Forget what start_response was told before; raise `exc_info` if it is too late."""
+        if self.head_sent and exc_info[1] is not None:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self._head = None
+        self._has_date = False
+        self._left = None
+        self.keep_alive = self._request.keep_alive
 
     def _note(self, kind: int, name: str, value: str, status: str) -> bool:
         """Take note of a header that matters to the server; whether to send it."""
@@ -131,11 +134,12 @@ class Response:
             if not (value.isascii() and value.isdecimal() and len(value) <= 18):
                 raise ValueError(f"Content-Length {value!r} is no number of bytes")
             length = int(value)
-            if self._left is not None and self._left != length:
+            if self._left is None:
+                self._left = length
+                return not status.startswith("204")
+            if self._left != length:
                 raise ValueError(f"Content-Length {value!r} contradicts {self._left}")
-            known = self._left is not None
-            self._left = length
-            return not known and not status.startswith("204")
+            return False
         if kind == _CONNECTION:
             if value.lower() == "close":
                 self.keep_alive = False
@@ -233,14 +237,15 @@ class Response:
                 self._chunked = True
             else:
                 self.keep_alive = False  # the end of the connection is the end of the body
-        if self._wire.closing or not self._reader.may_drain(request.body):
+        body = request.body
+        if self._wire.closing or not (body.complete or self._reader.may_drain(body)):
             self.keep_alive = False
         if not self.keep_alive:
             head += "\r\nConnection: close"
         elif not request.http11:
             head += "\r\nConnection: keep-alive"
         # Too late for it: what the client sees next is the final response.
-        request.body.expects_continue = False
+        body.expects_continue = False
         encoded = (head + "\r\n\r\n").encode("latin-1")
         self.head_sent = True
         return encoded
@@ -281,19 +286,19 @@ class _DateLine:
     _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
     def __init__(self) -> None:
-        self._second = -1
+        self._second = -2
         self._line = ""
 
     def __call__(self) -> str:
-        second = int(time.time())
-        if second != self._second:
+        now = time.time()
+        if not 0 <= now - self._second < 1:  # also when the clock was set back
+            self._second = int(now)
             # strftime's names of days and months depend on the locale.
-            t = time.gmtime(second)
+            t = time.gmtime(self._second)
             self._line = (
                 f"\r\nDate: {self._DAYS[t.tm_wday]}, {t.tm_mday:02} {self._MONTHS[t.tm_mon - 1]} "
                 f"{t.tm_year} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT"
             )
-            self._second = second
         return self._line
 
 

@@ -45,17 +45,17 @@ class Wire:
         sock.settimeout(write_timeout)
 
     def _allow(self, seconds: float | None) -> None:
-        """Set the time limit of the next operation; most often it is the same as before."""
-        if seconds != self._seconds:
-            self._socket.settimeout(seconds)
-            self._seconds = seconds
+        """Set the time limit of the next operation. Most often it is the same as before."""
+        self._socket.settimeout(seconds)
+        self._seconds = seconds
 
     def receive(self, seconds: float | None) -> bytes:
         """What has come in, b"" at the end of input.
 
         Raises TimeoutError after `seconds`, and OSError when the connection is lost.
         """
-        self._allow(seconds)
+        if seconds != self._seconds:
+            self._allow(seconds)
         try:
             return self._receive(RECEIVE_BYTES)
         except TimeoutError:
@@ -78,7 +78,8 @@ class Wire:
 
         Raises OSError when the connection is lost, TimeoutError if the client does not read.
         """
-        self._allow(self.write_timeout)
+        if self.write_timeout != self._seconds:
+            self._allow(self.write_timeout)
         try:
             if len(head) + len(body) <= SEND_BYTES:
                 self._sendall(head + body)

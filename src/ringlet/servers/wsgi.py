@@ -82,7 +82,7 @@ class Connection:
                 self._busy = False
                 if self._wire.closing:
                     break
-                if reader.has_unread_input:
+                if reader.queue:
                     # A client that sends a hundred requests at once has them answered in a
                     # hundred turns, or everybody else would wait for all of them.
                     schedule()
@@ -112,9 +112,11 @@ class Connection:
         except (Exception, SystemExit) as error:
             self._fail(request, response, error)
             return False
-        if response.keep_alive and self._reader.drain(request.body):
+        reader = self._reader
+        complete = request.body.complete
+        if response.keep_alive and (complete or reader.drain(request.body)):
             return True
-        if not request.body.complete or self._reader.has_unread_input:
+        if not complete or reader.queue or reader.failure is not None:
             self._wire.linger()
         return False
 
