@@ -118,6 +118,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """'aim met', 'met' or 'MISSED'; '' where nothing is asked; else what went wrong."""
+        if self.trouble == f"{self.peer}: {NOT_INSTALLED}":
+            return NOT_INSTALLED
         if self.trouble:
             return self.trouble if self.trouble.endswith(NOT_INSTALLED) else "failed"
         if self.target is None or self.ratio is None:
