@@ -16,7 +16,9 @@ def test_there_is_something_to_check():
     assert len(layers.c_sources(CORELIB)) > 5
 
 
-@pytest.mark.parametrize("law", [layers.upward_imports, layers.star_imports, layers.late_imports])
+@pytest.mark.parametrize(
+    "law", [layers.upward_imports, layers.star_imports, layers.late_imports, layers.gates]
+)
 def test_imports(law):
     assert law(SOURCE) == []
 

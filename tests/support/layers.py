@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # `import ringlet` must stay cheap and free of surprises: its face shows nothing from above here.
 FACE_SHOWS_BELOW = "io"
+GATE = "sched/wait.py"
 LATE_IMPORTS_ALLOWED = ("compat",)
 
 
@@ -117,22 +118,21 @@ def late_imports(root: Path) -> list[str]:
     ]
 
 
-def uses_of(name: str, root: Path, *, except_in: str) -> list[str]:
-    """Where Python code below `root` says `name`, as a name, an attribute or an import."""
-    found = []
+def gates(root: Path) -> list[str]:
+    """Where Python code takes the core's way to give up control, other than in the one gate."""
+    found = [
+        f"{seen.where}: imports park from the core"
+        for seen in imports_of(root)
+        if seen.target == f"{PACKAGE}._core" and "park" in seen.names
+    ]
     for path in sorted((root / PACKAGE).rglob("*.py")):
-        if path.relative_to(root / PACKAGE).as_posix() == except_in:
+        if path.relative_to(root / PACKAGE).as_posix() == GATE:
             continue
-        for node in ast.walk(ast.parse(path.read_text(), str(path))):
-            said = (
-                getattr(node, "id", None) or getattr(node, "attr", None)
-                if isinstance(node, ast.Name | ast.Attribute)
-                else node.name
-                if isinstance(node, ast.alias)
-                else None
-            )
-            if said == name:
-                found.append(f"{path.relative_to(root)}:{node.lineno}: uses {name}")  # type: ignore[attr-defined]
+        found += [
+            f"{path.relative_to(root)}:{node.lineno}: uses the core's park"
+            for node in ast.walk(ast.parse(path.read_text(), str(path)))
+            if isinstance(node, ast.Attribute) and ast.unparse(node).endswith("_core.park")
+        ]
     return found
 
 

@@ -75,17 +75,20 @@ def test_late_imports(write):
     ]
 
 
-def test_uses_of_a_name(write):
+def test_one_gate(write):
     root = write(
         {
-            "ringlet/sched/wait.py": "from ringlet._core import park\npark()",
-            "ringlet/io/socket.py": "import ringlet._core as c\nc.park()\nparking = 'park'",
-            "ringlet/sync/lock.py": "from ringlet._core import park as p",
+            "ringlet/sched/wait.py": "from ringlet import _core\n_core.park()",
+            "ringlet/io/socket.py": "from ringlet.sched import wait\nwait.park()",
+            "ringlet/sync/lock.py": "from ringlet import _core\nlet_go = _core.park",
+            "ringlet/sync/event.py": "from ringlet._core import park as let_go",
+            "ringlet/sync/queue.py": "import ringlet._core\nringlet._core.park()",
         }
     )
-    assert layers.uses_of("park", root, except_in="sched/wait.py") == [
-        "ringlet/io/socket.py:2: uses park",
-        "ringlet/sync/lock.py:1: uses park",
+    assert layers.gates(root) == [
+        "ringlet/sync/event.py:1: imports park from the core",
+        "ringlet/sync/lock.py:2: uses the core's park",
+        "ringlet/sync/queue.py:2: uses the core's park",
     ]
 
 
