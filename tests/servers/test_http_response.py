@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from ringlet.servers import http_response
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.http_wire import SEND_BYTES
 from ringlet.servers.wsgi import Connection
@@ -154,18 +153,6 @@ def test_a_date_is_added_once(talk):
     raw = talk(app_of([b""], given), get()).raw
     assert raw.count(b"Date: ") == 1
     assert b"Date: Mon, 01 Jan 2001 00:00:00 GMT\r\n" in raw
-
-
-def test_the_date_line_follows_the_clock(monkeypatch):
-    line = http_response._DateLine()
-    for now, text in (
-        (0.0, "Thu, 01 Jan 1970 00:00:00 GMT"),
-        (0.9, "Thu, 01 Jan 1970 00:00:00 GMT"),
-        (951827696.5, "Tue, 29 Feb 2000 12:34:56 GMT"),
-        (951827697.0, "Tue, 29 Feb 2000 12:34:57 GMT"),
-    ):
-        monkeypatch.setattr(http_response.time, "time", lambda now=now: now)
-        assert line() == f"\r\nDate: {text}"
 
 
 def test_the_application_may_close_the_connection(talk):
@@ -319,12 +306,3 @@ def test_a_second_call_without_exc_info_is_an_error(talk, caplog):
 
     assert talk(app, get()).answer.status == 500
     assert "exc_info" in str(caplog.records[-1].exc_info[1])
-
-
-def test_names_applications_make_up_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr(http_response, "_known_names", {})
-    monkeypatch.setattr(http_response, "_known_statuses", {})
-    for number in range(2000):
-        http_response._kind(f"x-{number}")
-        http_response._is_bodiless(f"200 {number}")
-    assert len(http_response._known_names) == len(http_response._known_statuses) == 1024

@@ -1,4 +1,14 @@
-"""Names of request headers, as clients write them and as WSGI knows them."""
+"""Names in requests: methods, and headers as clients write them and as WSGI knows them."""
+
+#: The methods of HTTP that llhttp knows; it also knows RTSP's and Icecast's, and CONNECT.
+METHODS = {
+    method: method.decode("ascii")
+    for method in (
+        b"ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR "
+        b"MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT "
+        b"SEARCH SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
+    ).split()
+}
 
 #: The environ key of each header name seen, in each spelling seen: a look-up costs half as much
 #: as deriving the key.

@@ -19,7 +19,7 @@ from wsgiref.types import WSGIEnvironment
 
 from ringlet.servers.http_body import NO_BODY, Body
 from ringlet.servers.http_limits import HTTPLimits, RequestError
-from ringlet.servers.http_names import KEYS, environ_key, header_name
+from ringlet.servers.http_names import KEYS, METHODS, environ_key, header_name
 
 HTTPTOOLS_ERROR: ImportError | None = None
 try:
@@ -42,16 +42,6 @@ def require_httptools(who: str) -> None:
             name="httptools",
         ) from HTTPTOOLS_ERROR
 
-
-#: The methods of HTTP that llhttp knows; it also knows RTSP's and Icecast's, and CONNECT.
-_METHODS = {
-    method: method.decode("ascii")
-    for method in (
-        b"ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR "
-        b"MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT "
-        b"SEARCH SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
-    ).split()
-}
 
 #: Headers that must not come twice. (Content-Length twice is refused by llhttp.)
 _SINGLE = frozenset(("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING"))
@@ -171,7 +161,7 @@ class RequestParser:
         raw_target = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         raw_method = parser.get_method()
-        method = _METHODS.get(raw_method)
+        method = METHODS.get(raw_method)
         if method is None:
             self._refuse(501, "this method is not implemented")
         if len(raw_target) + len(raw_method) + len("  HTTP/1.1") > self._limits.max_request_line:

@@ -4,41 +4,26 @@ Head and first part of the body leave in one write. Apart they would cost a seco
 and with Nagle's algorithm and delayed acknowledgements 40 ms.
 """
 
-import re
-import time
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from types import TracebackType
 
-from ringlet.servers.http_limits import RequestError
+from ringlet.servers.http_head import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    DATE,
+    ORDINARY,
+    date_line,
+    is_bodiless,
+    kind_of,
+    known_names,
+    known_statuses,
+    unsendable,
+)
 from ringlet.servers.http_parser import Request
 from ringlet.servers.http_reader import RequestReader
 from ringlet.servers.http_wire import SEND_BYTES, Wire
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-
-#: What the server has to know about a response header.
-_ORDINARY, _CONTENT_LENGTH, _CONNECTION, _DATE, _FORBIDDEN = range(5)
-_KINDS = {
-    "connection": _CONNECTION,
-    "content-length": _CONTENT_LENGTH,
-    "date": _DATE,
-    # These are about the connection, which is the server's and not the application's.
-    "keep-alive": _FORBIDDEN,
-    "te": _FORBIDDEN,
-    "trailer": _FORBIDDEN,
-    "transfer-encoding": _FORBIDDEN,
-    "upgrade": _FORBIDDEN,
-}
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: Status lines of final responses; the phrase may be empty.
-_STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
-
-#: Kinds of the names applications have used, in the spelling they used; bounded, because some
-#: make names up.
-_known_names: dict[str, int] = {}
-#: For status lines applications have used: whether such a response has no body. Bounded too.
-_known_statuses: dict[str, bool] = {}
 
 
 class Response:
@@ -100,21 +85,21 @@ class Response:
         elif self._head is not None:
             raise RuntimeError("start_response() was called again: the second call needs exc_info")
 
-        bodiless = _known_statuses.get(status)
+        bodiless = known_statuses.get(status)
         if bodiless is None:
-            bodiless = _is_bodiless(status)
+            bodiless = is_bodiless(status)
         lines = ["HTTP/1.1 " + status]
         for name, value in headers:
-            kind = _known_names.get(name)
+            kind = known_names.get(name)
             if kind is None:
-                kind = _kind(name)
-            if kind != _ORDINARY and not self._note(kind, name, value, status):
+                kind = kind_of(name)
+            if kind != ORDINARY and not self._note(kind, name, value, status):
                 continue
             lines.append(name + ": " + value)
         # One look over the whole is cheaper than one per header.
         text = "".join(lines)
         if "\n" in text or "\r" in text or "\0" in text:
-            raise ValueError(f"a header value holds a line break or a NUL: {_culprit(headers)!r}")
+            raise ValueError(f"a header value holds a line break or a NUL: {unsendable(headers)!r}")
         self._bodiless = bodiless or self._is_head
         self._head = "\r\n".join(lines)
         return self.write
@@ -130,7 +115,7 @@ class Response:
 
     def _note(self, kind: int, name: str, value: str, status: str) -> bool:
         """Take note of a header that matters to the server; whether to send it."""
-        if kind == _CONTENT_LENGTH:
+        if kind == CONTENT_LENGTH:
             if not (value.isascii() and value.isdecimal() and len(value) <= 18):
                 raise ValueError(f"Content-Length {value!r} is no number of bytes")
             length = int(value)
@@ -140,11 +125,11 @@ class Response:
             if self._left != length:
                 raise ValueError(f"Content-Length {value!r} contradicts {self._left}")
             return False
-        if kind == _CONNECTION:
+        if kind == CONNECTION:
             if value.lower() == "close":
                 self.keep_alive = False
             return False  # the server says what becomes of the connection
-        if kind == _DATE:
+        if kind == DATE:
             self._has_date = True
             return True
         raise ValueError(f"header {name!r} is about the connection, which the server manages")
@@ -249,69 +234,3 @@ class Response:
         encoded = (head + "\r\n\r\n").encode("latin-1")
         self.head_sent = True
         return encoded
-
-
-def _kind(name: str) -> int:
-    """What kind of header `name` is. Raises TypeError or ValueError if it is no name."""
-    if not isinstance(name, str):
-        raise TypeError(f"a header name is a str, not {type(name).__name__}: {name!r:.60}")
-    if _TOKEN.fullmatch(name) is None:
-        raise ValueError(f"{name!r} is no header name")
-    kind = _KINDS.get(name.lower(), _ORDINARY)
-    if len(_known_names) < 1024:
-        _known_names[name] = kind
-    return kind
-
-
-def _is_bodiless(status: str) -> bool:
-    """Whether responses with this status have no body. Raises ValueError if it is no status."""
-    if _STATUS.fullmatch(status) is None:
-        raise ValueError(f"status {status!r} is not a final code and a phrase, as in '200 OK'")
-    bodiless = status[:3] in ("204", "304")
-    if len(_known_statuses) < 1024:
-        _known_statuses[status] = bodiless
-    return bodiless
-
-
-def _culprit(headers: list[tuple[str, str]]) -> tuple[str, str] | None:
-    return next((pair for pair in headers if re.search("[\r\n\0]", pair[1])), None)
-
-
-class _DateLine:
-    """The Date header of the current second, made once per second."""
-
-    __slots__ = ("_line", "_second")
-
-    _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-    _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-    def __init__(self) -> None:
-        self._second = -2
-        self._line = ""
-
-    def __call__(self) -> str:
-        now = time.time()
-        if not 0 <= now - self._second < 1:  # also when the clock was set back
-            self._second = int(now)
-            # strftime's names of days and months depend on the locale.
-            t = time.gmtime(self._second)
-            self._line = (
-                f"\r\nDate: {self._DAYS[t.tm_wday]}, {t.tm_mday:02} {self._MONTHS[t.tm_mon - 1]} "
-                f"{t.tm_year} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT"
-            )
-        return self._line
-
-
-date_line = _DateLine()
-
-
-def error_response(error: RequestError) -> bytes:
-    """The whole answer to a request that is refused, head and body."""
-    phrase = HTTPStatus(error.status).phrase
-    body = f"{error.status} {phrase}: {error.reason}\n".encode("latin-1", "replace")
-    return (
-        f"HTTP/1.1 {error.status} {phrase}{date_line()}\r\n"
-        "Content-Type: text/plain; charset=iso-8859-1\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        "Connection: close\r\n\r\n"
-    ).encode("latin-1") + body

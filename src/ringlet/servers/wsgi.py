@@ -8,10 +8,11 @@ from wsgiref.util import FileWrapper
 
 from ringlet.sched import schedule
 from ringlet.servers.http_body import NO_BODY
+from ringlet.servers.http_head import error_response
 from ringlet.servers.http_limits import HTTPLimits, RequestError
 from ringlet.servers.http_parser import Request, require_httptools
 from ringlet.servers.http_reader import RequestReader
-from ringlet.servers.http_response import Response, error_response
+from ringlet.servers.http_response import Response
 from ringlet.servers.http_wire import StreamSocket, Wire
 from ringlet.servers.listeners import Address
 from ringlet.servers.stream import StreamServer

@@ -1,0 +1,97 @@
+"""The head of a response: what may stand in it, and the parts that are the same for many."""
+
+import re
+import time
+from http import HTTPStatus
+
+from ringlet.servers.http_limits import RequestError
+
+#: What the server has to know about a response header.
+ORDINARY, CONTENT_LENGTH, CONNECTION, DATE, FORBIDDEN = range(5)
+_KINDS = {
+    "connection": CONNECTION,
+    "content-length": CONTENT_LENGTH,
+    "date": DATE,
+    # These are about the connection, which is the server's and not the application's.
+    "keep-alive": FORBIDDEN,
+    "te": FORBIDDEN,
+    "trailer": FORBIDDEN,
+    "transfer-encoding": FORBIDDEN,
+    "upgrade": FORBIDDEN,
+}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+#: Status lines of final responses; the phrase may be empty.
+_STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
+
+#: Kinds of the names applications have used, in the spelling they used; bounded, because some
+#: make names up.
+known_names: dict[str, int] = {}
+#: For status lines applications have used: whether such a response has no body. Bounded too.
+known_statuses: dict[str, bool] = {}
+
+
+def kind_of(name: str) -> int:
+    """What kind of header `name` is. Raises TypeError or ValueError if it is no name."""
+    if not isinstance(name, str):
+        raise TypeError(f"a header name is a str, not {type(name).__name__}: {name!r:.60}")
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no header name")
+    kind = _KINDS.get(name.lower(), ORDINARY)
+    if len(known_names) < 1024:
+        known_names[name] = kind
+    return kind
+
+
+def is_bodiless(status: str) -> bool:
+    """Whether responses with this status have no body. Raises ValueError if it is no status."""
+    if _STATUS.fullmatch(status) is None:
+        raise ValueError(f"status {status!r} is not a final code and a phrase, as in '200 OK'")
+    bodiless = status[:3] in ("204", "304")
+    if len(known_statuses) < 1024:
+        known_statuses[status] = bodiless
+    return bodiless
+
+
+def unsendable(headers: list[tuple[str, str]]) -> tuple[str, str] | None:
+    """The first header whose value holds what would end it, and begin another."""
+    return next((pair for pair in headers if re.search("[\r\n\0]", pair[1])), None)
+
+
+class _DateLine:
+    """The Date header of the current second, made once per second."""
+
+    __slots__ = ("_line", "_second")
+
+    _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+    _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+    def __init__(self) -> None:
+        self._second = -2
+        self._line = ""
+
+    def __call__(self) -> str:
+        now = time.time()
+        if not 0 <= now - self._second < 1:  # also when the clock was set back
+            self._second = int(now)
+            # strftime's names of days and months depend on the locale.
+            t = time.gmtime(self._second)
+            self._line = (
+                f"\r\nDate: {self._DAYS[t.tm_wday]}, {t.tm_mday:02} {self._MONTHS[t.tm_mon - 1]} "
+                f"{t.tm_year} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT"
+            )
+        return self._line
+
+
+date_line = _DateLine()
+
+
+def error_response(error: RequestError) -> bytes:
+    """The whole answer to a request that is refused, head and body."""
+    phrase = HTTPStatus(error.status).phrase
+    body = f"{error.status} {phrase}: {error.reason}\n".encode("latin-1", "replace")
+    return (
+        f"HTTP/1.1 {error.status} {phrase}{date_line()}\r\n"
+        "Content-Type: text/plain; charset=iso-8859-1\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    ).encode("latin-1") + body
