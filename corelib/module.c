@@ -13,13 +13,6 @@
 
 PyDoc_STRVAR(module_doc, "ringlet's C core. Use it through the package ringlet.");
 
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "ringlet._core",
-    .m_doc = module_doc,
-    .m_size = -1,
-};
-
 /* Whether stacks can be switched in this process and interpreter. Returns 0, or
    -1 with ImportError set. */
 static int check_place(void) {
@@ -36,17 +29,46 @@ static int check_place(void) {
     return 0;
 }
 
-PyMODINIT_FUNC PyInit__core(void) {
+/* Makes the module. Its types and exceptions exist once in a process, so when it is
+   imported again, because sys.modules has lost it, it is the same module. Every
+   import comes here, and so one in a subinterpreter is refused whether or not
+   the main interpreter has imported it before. Returns a new reference, or NULL
+   with an exception set. */
+static PyObject *create(PyObject *spec, PyModuleDef *unused) {
+    static PyObject *module;
     const char *cache = getenv("RINGLET_ARENA_CACHE");
-    if (check_place() < 0 || rl_thread_configure() < 0)
+    (void)spec;
+    (void)unused;
+    if (check_place() < 0)
+        return NULL;
+    if (module)
+        return Py_NewRef(module);
+    if (rl_thread_configure() < 0)
         return NULL;
     rl_greenlet_init();
     if (!cache || strcmp(cache, "0") != 0)
         rl_arena_install();
-    PyObject *module = PyModule_Create(&definition);
-    if (module && (rl_greenlet_type_init(module) < 0 || rl_ring_init(module) < 0 ||
-                   rl_tasklet_init(module) < 0 || rl_channel_init(module) < 0 ||
-                   rl_netio_init(module) < 0))
-        Py_CLEAR(module);
-    return module;
+    PyObject *fresh = PyModule_New("ringlet._core");
+    if (fresh && (rl_greenlet_type_init(fresh) < 0 || rl_ring_init(fresh) < 0 ||
+                  rl_tasklet_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
+                  rl_netio_init(fresh) < 0))
+        Py_CLEAR(fresh);
+    module = Py_XNewRef(fresh);
+    return fresh;
+}
+
+static struct PyModuleDef_Slot slots[] = {
+    {Py_mod_create, (void *)create},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "ringlet._core",
+    .m_doc = module_doc,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+    return PyModuleDef_Init(&definition);
 }
