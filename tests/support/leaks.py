@@ -40,6 +40,8 @@ def growth(body: Callable[[], object]) -> Counter[str]:
     """Run `body` once; what there is more of afterwards, by name."""
     types = Counter(map(type, _collected()))
     references = {name: sys.getrefcount(thing) for name, thing in watched().items()}
+    # A frame that outlives its call makes the interpreter create the object of its caller's: ours.
+    sys._getframe()
     _collected()
     blocks = sys.getallocatedblocks()  # nothing else of ours is allocated until it is read again
     body()
@@ -58,6 +60,8 @@ def _collected() -> list[object]:
     """All objects the collector knows after it has run."""
     for _ in range(2):  # a finalizer may leave garbage of its own
         gc.collect()
+    # It keeps the names that were looked up, one by one until it is full.
+    sys._clear_type_cache()
     return gc.get_objects()
 
 

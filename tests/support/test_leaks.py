@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import itertools
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,14 @@ def test_cycles_are_not_leaks() -> None:
         one.other, other.other = other, one  # type: ignore[attr-defined]
 
     check_leaks(make_cycle)
+
+
+def test_a_frame_that_is_kept_in_a_cycle_is_not_a_leak() -> None:
+    def keep_frame() -> None:
+        frame = sys._getframe()
+        assert frame.f_locals["frame"] is frame
+
+    check_leaks(keep_frame)
 
 
 def test_a_cache_that_settles_is_not_a_leak() -> None:
