@@ -273,9 +273,10 @@ static void unbegin(struct rl_thread *thread, struct rl_greenlet *g) {
 }
 
 /* Finds what a new greenlet is to run, which may be an attribute of a subclass
-   and so run any code. Returns 1; 0 when that code has started or ended the
-   greenlet; -1 with an exception set. Keeps a pending exception on success. */
+   and so run any code. Returns 1; 0 when that code has started, ended or let go
+   of the greenlet; -1 with an exception set. Keeps a pending exception unless -1. */
 static int find_run(PyGreenlet *self) {
+    static PyObject *name; /* Interned: the interpreter caches lookups by the string's address. */
     PyObject *type, *value, *traceback, *run;
     struct rl_greenlet *g = self->impl;
     if (g->body)
@@ -285,35 +286,49 @@ static int find_run(PyGreenlet *self) {
         return 1;
     }
     PyErr_Fetch(&type, &value, &traceback);
-    run = PyObject_GetAttrString((PyObject *)self, "run");
-    if (!run) {
+    Py_INCREF(self);
+    if (!name)
+        name = PyUnicode_InternFromString("run");
+    run = name ? PyObject_GetAttr((PyObject *)self, name) : NULL;
+    int found = !run ? -1 : g->state == RL_NEW && Py_REFCNT(self) > 1;
+    if (found > 0)
+        Py_XSETREF(g->callable, Py_NewRef(run));
+    Py_XDECREF(run);
+    Py_DECREF(self);
+    if (found >= 0) {
+        PyErr_Restore(type, value, traceback);
+    } else {
         Py_XDECREF(type);
         Py_XDECREF(value);
         Py_XDECREF(traceback);
-        return -1;
     }
+    return found;
+}
+
+/* Forgets what find_run has found and the arguments for it, for the greenlet
+   cannot be started now. Keeps the pending exception. */
+static void forget_run(struct rl_greenlet *g) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    Py_CLEAR(g->callable);
+    Py_CLEAR(g->kwargs);
     PyErr_Restore(type, value, traceback);
-    if (g->state != RL_NEW) {
-        Py_DECREF(run);
-        return 0;
-    }
-    Py_XSETREF(g->callable, run);
-    return 1;
 }
 
 PyObject *rl_greenlet_transfer(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     if (likely(to->impl->state != RL_NEW))
         return cross(thread, to, value);
-    if (begin(thread, to) < 0) {
-        Py_XDECREF(value);
-        return NULL;
-    }
-    if (rl_stack_prepare(&thread->stacks, &thread->current->impl->stack, &to->impl->stack) < 0) {
+    int begun = begin(thread, to) == 0;
+    if (begun && likely(rl_stack_prepare(&thread->stacks, &thread->current->impl->stack,
+                                         &to->impl->stack) == 0))
+        return jump(thread, to, value, 0);
+    if (begun) {
         unbegin(thread, to->impl);
-        Py_XDECREF(value);
-        return PyErr_NoMemory();
+        PyErr_NoMemory();
     }
-    return jump(thread, to, value, 0);
+    forget_run(to->impl);
+    Py_XDECREF(value);
+    return NULL;
 }
 
 /* ---- Ending ----------------------------------------------------------- */
@@ -331,45 +346,49 @@ static PyObject *exit_as_value(PyObject *result) {
     return value;
 }
 
+/* Starts a new greenlet with `*result`, which becomes its tuple of arguments.
+   Returns as find_run; unless it is 1, nothing has changed. */
+static int start_with(struct rl_thread *thread, PyGreenlet *to, PyObject **result) {
+    int found = find_run(to);
+    if (found > 0 && begin(thread, to) < 0) {
+        forget_run(to->impl);
+        return -1;
+    }
+    if (found > 0 && *result)
+        Py_SETREF(*result, PyTuple_Pack(1, *result));
+    return found;
+}
+
 /* Chooses who goes on when `self` has ended with `*result`, by the rule for raw
    greenlets: the nearest living ancestor, which may have to be started. An
    ancestor that cannot take it passes the error on to its own parent. Returns a
-   borrowed greenlet. */
+   new reference. */
 static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **result) {
-    PyGreenlet *to = self;
-    for (;;) {
-        to = rl_greenlet_alive(to->impl->parent);
-        if (!to)
-            return thread->main;
-        if (rl_greenlet_thread(to) != thread) {
-            Py_CLEAR(*result);
-            refuse_thread(thread, to);
-            continue;
-        }
-        if (to->impl->parked) {
-            if (*result) {
-                Py_CLEAR(*result);
+    PyGreenlet *to = (PyGreenlet *)Py_XNewRef((PyObject *)self->impl->parent);
+    while (to) {
+        struct rl_greenlet *g = to->impl;
+        if (g->state != RL_DEAD) {
+            int found = -1;
+            if (rl_greenlet_thread(to) != thread)
+                refuse_thread(thread, to);
+            else if (g->parked && *result)
                 rl_parking.refuse(to);
-                continue;
+            else
+                found = g->state == RL_NEW ? start_with(thread, to, result) : 1;
+            if (found > 0) {
+                if (g->parked)
+                    rl_parking.unpark(to);
+                return to;
             }
-            rl_parking.unpark(to);
-        }
-        if (to->impl->state != RL_NEW)
-            return to;
-        int found = find_run(to);
-        if (found == 0)
-            continue;
-        if (found < 0 || begin(thread, to) < 0) {
+            if (found == 0)
+                continue; /* Running code to start it has changed its state. */
             Py_CLEAR(*result);
-            continue;
         }
-        if (*result) {
-            PyObject *args = PyTuple_Pack(1, *result);
-            Py_DECREF(*result);
-            *result = args;
-        }
-        return to;
+        PyGreenlet *parent = (PyGreenlet *)Py_XNewRef((PyObject *)g->parent);
+        Py_DECREF(to);
+        to = parent;
     }
+    return (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
 }
 
 /* Ends the running greenlet, whose outcome is `result` (stolen; NULL: what is
@@ -383,13 +402,20 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
         to = heir(thread, self, &result);
     else if (to->impl->state == RL_NEW && begin(thread, to) < 0)
         Py_FatalError("ringlet: no memory to start the next greenlet when one has ended");
+    else
+        Py_INCREF(to);
     struct rl_greenlet *h = to->impl;
+    /* Nothing of this stack will have to be copied. */
+    g->stack.sp = NULL;
+    if (unlikely(g->undying))
+        Py_DECREF(self);
     if (!rl_stack_is_resident(&h->stack) && rl_stack_prepare(&thread->stacks, NULL, &h->stack) < 0)
         Py_FatalError("ringlet: no memory to leave a greenlet that has ended");
     /* From here on no Python code runs before `to` does. */
     unlink_started(g);
     g->py.context = rl_pystate_context(thread->ts);
     rl_pystate_enter(thread->ts, &h->py, &h->stack);
+    Py_CLEAR(g->py.exc_bottom.exc_value); /* None, once an exception has been handled. */
     g->state = RL_DEAD;
     g->resumable_by = NULL;
     g->thread = NULL;
@@ -399,7 +425,7 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     h->resumable_by = NULL;
     thread->value = result;
     thread->origin = self; /* Takes over the reference in thread->current. */
-    thread->current = (PyGreenlet *)Py_NewRef((PyObject *)to);
+    thread->current = to;
     rl_stack_leave(&thread->stacks, &g->stack, &h->stack);
 }
 
@@ -635,7 +661,6 @@ void rl_greenlet_kill(PyGreenlet *self) {
     PyGreenlet *stand_in = g->parent;
     g->parent = parent;
     Py_XDECREF(stand_in);
-    g->survived = g->state == RL_SUSPENDED;
     PyErr_Restore(type, value, traceback);
 }
 
@@ -649,9 +674,12 @@ void rl_greenlet_drop(PyGreenlet *self) {
     g->state = RL_DEAD;
     g->resumable_by = NULL;
     g->thread = NULL;
-    rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
-    if (g->block)
-        rl_slab_give(&blocks, g->block);
+    /* Somebody may hold on to its frames. They are leaked, like all that they
+       refer to, and so is the block that they are in. */
+    rl_pystate_detach(&g->py, &g->stack);
     g->block = NULL;
+    rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
     Py_CLEAR(g->py.context);
+    if (g->undying)
+        Py_DECREF(self);
 }

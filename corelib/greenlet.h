@@ -43,7 +43,8 @@ struct rl_greenlet {
                                        valid while new, suspended and dead. */
     enum rl_greenlet_state state;
     int is_main;                    /* Runs on the thread's own stack. */
-    int survived;                   /* It was killed and lives on. */
+    int undying;                    /* Unreferenced, it has refused to end, and has a reference to
+                                       itself until it does. */
     struct rl_thread *thread;       /* While started; NULL before and after, and once that thread
                                        has exited. */
     PyGreenlet *self;               /* The object this belongs to; borrowed. */

@@ -93,17 +93,35 @@ static void greenlet_finalize(PyObject *object) {
     rl_greenlet_kill(self);
     if (g->state == RL_SUSPENDED && Py_REFCNT(self) == 1) {
         PySys_FormatStderr("GreenletExit did not kill %R\n", self);
-        Py_INCREF(self); /* It can be neither ended nor freed: leave it alone for ever. */
+        Py_INCREF(self); /* It can be neither ended nor freed. */
+        g->undying = 1;
     }
+}
+
+/* Ends a suspended greenlet that is being deallocated. tp_finalize may have run
+   before, and be another one: a subclass with __del__ replaces ours. Returns 0,
+   or -1 when the object has come to life again. */
+static int finalize_from_dealloc(PyObject *object) {
+    Py_SET_REFCNT(object, 1);
+    greenlet_finalize(object);
+    Py_ssize_t count = Py_REFCNT(object) - 1;
+    if (count == 0) {
+        Py_SET_REFCNT(object, 0);
+        return 0;
+    }
+    _Py_NewReference(object);
+    Py_SET_REFCNT(object, count);
+    /* The deallocator of a subclass is about to give up its reference. */
+    if (PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HEAPTYPE))
+        Py_INCREF(Py_TYPE(object));
+    return -1;
 }
 
 static void greenlet_dealloc(PyObject *object) {
     PyGreenlet *self = (PyGreenlet *)object;
     struct rl_greenlet *g = self->impl;
     if (g->state == RL_SUSPENDED) {
-        if (g->survived)
-            rl_pystate_forget_finalized(object);
-        if (PyObject_CallFinalizerFromDealloc(object) < 0)
+        if (finalize_from_dealloc(object) < 0)
             return;
         if (g->state == RL_SUSPENDED)
             rl_greenlet_drop(self);

@@ -147,7 +147,29 @@ static _PyInterpreterFrame *top_frame(const struct rl_pystate *state, const stru
 }
 #endif
 
+void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct rl_pystate *main) {
+    save(ts, from);
+#if HAS_CFRAME
+    ts->cframe = &ts->root_cframe;
+#else
+    ts->current_frame = NULL;
+#endif
+    ts->exc_info = &ts->exc_state;
+    ts->context = main->context;
+    ts->datastack_chunk = main->chunk;
+    ts->datastack_top = main->top;
+    ts->datastack_limit = main->limit;
+}
+
 #if HAS_ENTRY_FRAMES
+void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack) {
+    if (stack->copied)
+        return; /* Its eviction has done it. */
+    for (_PyInterpreterFrame *frame = top_frame(state, stack); frame; frame = frame->previous)
+        while (frame->previous && frame->previous->owner == FRAME_OWNED_BY_CSTACK)
+            frame->previous = frame->previous->previous;
+}
+
 /* An entry frame uses neither f_locals nor frame_obj. While its stack is copied
    out they hold the frame whose `previous` led to it and the next hidden one. */
 void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
@@ -184,6 +206,11 @@ void rl_pystate_restored(struct rl_pystate *state) {
     state->hidden = NULL;
 }
 #else
+void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack) {
+    (void)state;
+    (void)stack;
+}
+
 void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
     (void)state;
     (void)stack;

@@ -41,6 +41,17 @@ void rl_pystate_swap(PyThreadState *ts, struct rl_pystate *from, struct rl_pysta
 /* Loads only: the running greenlet has ended. */
 void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_stack *stack);
 
+/* The thread of `ts`, which stands in another greenlet than its main one, will
+   never run again: saves what belongs to the running greenlet, and gives `ts` what
+   it was made with and the main greenlet's context, for the interpreter to free.
+   Touches no stack, for the thread's own may be gone. */
+void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct rl_pystate *main);
+
+/* Takes the entry frames of 3.12 and later, which are on its stack, out of the
+   frame chain of a suspended greenlet that will never be entered again. What is
+   left of the chain stays valid as long as its data stack does. */
+void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack);
+
 /* From 3.12 on the interpreter links frames through its own C stack. Once a
    stack is copied out, walking that chain would read what others wrote there:
    these two take such links out of the chain and put them back. */

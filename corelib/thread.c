@@ -62,16 +62,31 @@ static void end_greenlets(struct rl_thread *thread, int python) {
     }
 }
 
+/* Moves a thread that will never run again out of the greenlet it stands in, as
+   seen from the interpreter: that greenlet is suspended for ever then. Such a
+   thread sleeps through the end of the interpreter, did not survive a fork, or
+   is this one, exiting from within a greenlet. */
+static void abandon_current(struct rl_thread *thread) {
+    PyGreenlet *current = thread->current;
+    rl_pystate_abandon(thread->ts, &current->impl->py, &thread->main->impl->py);
+    current->impl->state = RL_SUSPENDED;
+    thread->main->impl->state = RL_RUNNING;
+    thread->current = (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
+    Py_DECREF(current);
+}
+
 /* Called when the thread state's dict goes away: the thread ends, the process
    forked, or the interpreter shuts down. */
 static void thread_end(PyObject *capsule) {
     struct rl_thread *thread = PyCapsule_GetPointer(capsule, STATE_KEY);
-    int here = rl_thread_self == thread;
-    int python = here && !rl_pystate_is_finalizing() && thread->current == thread->main;
+    int here = rl_thread_self == thread, at_home = thread->current == thread->main;
+    int python = here && at_home && !rl_pystate_is_finalizing();
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     if (python)
         rl_thread_reap(thread);
+    if (!at_home)
+        abandon_current(thread);
     if (thread->end_ring)
         thread->end_ring(thread, python);
     end_greenlets(thread, python);
@@ -82,16 +97,18 @@ static void thread_end(PyObject *capsule) {
     thread->main->impl->state = RL_DEAD;
     thread->main->impl->thread = NULL;
     thread->main->impl->resumable_by = NULL;
-    PyGreenlet *main = thread->main, *current = thread->current;
+    /* The thread state owns the context it runs in. */
+    thread->main->impl->py.context = NULL;
+    PyGreenlet *main = thread->main;
+    Py_DECREF(thread->current);
     if (here) {
         rl_thread_self = NULL;
-        /* Another thread may still stand on one of its slots, waiting for a GIL
-           that it will never get: those stay. */
-        if (current == main)
+        /* Slots that a thread may still stand on, waiting for a GIL that it will
+           never get, stay. */
+        if (at_home)
             rl_stacks_term(&thread->stacks);
     }
     PyMem_RawFree(thread);
-    Py_DECREF(current);
     Py_DECREF(main);
     PyErr_Restore(type, value, traceback);
 }
@@ -167,8 +184,10 @@ void rl_thread_reap(struct rl_thread *thread) {
     while (thread->doomed_count) {
         PyGreenlet *greenlet = thread->doomed[--thread->doomed_count];
         rl_thread_update_pass(thread);
-        /* Ends it, unless somebody has got hold of it again meanwhile. */
-        rl_pystate_forget_finalized((PyObject *)greenlet);
+        /* Losing the last reference ends it. One that the collector has found
+           in a cycle would not lose it, and is ended first. */
+        if (Py_REFCNT(greenlet) > 1 && greenlet->impl->state == RL_SUSPENDED)
+            rl_greenlet_kill(greenlet);
         Py_DECREF(greenlet);
     }
 }
