@@ -767,7 +767,9 @@ static PyObject *keep_current_only(PyObject *module, PyObject *unused) {
         if (tasklet->next)
             unlink_ready(tasklet);
         tasklet->state = RL_TASKLET_FINISHED;
-        /* Its greenlets stay suspended for ever, and so does what they hold. */
+        /* Freeing it would end its greenlets, which runs their finally blocks: it is
+           leaked, with all that they hold. */
+        Py_INCREF(tasklet);
         bury(ring, tasklet);
     }
     if (me != old_main) {
