@@ -66,7 +66,9 @@ def test_who_runs_first_when_a_receiver_waits(preference: int, order: list[str])
     assert transcript == order
 
 
-@pytest.mark.parametrize(("preference", "first"), [(-1, "receiver"), (0, "receiver"), (1, "sender")])
+@pytest.mark.parametrize(
+    ("preference", "first"), [(-1, "receiver"), (0, "receiver"), (1, "sender")]
+)
 def test_who_runs_first_when_a_sender_waits(preference: int, first: str) -> None:
     channel, transcript = Channel(preference=preference), []
 
