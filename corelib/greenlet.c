@@ -6,10 +6,6 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-/* Not part of its callers: what a function on the way of a switch needs of the stack
-   is kept, and copied, for every suspended greenlet. */
-#define COLD __attribute__((cold, noinline))
-
 PyObject *rl_error, *rl_greenlet_exit;
 struct rl_parking rl_parking;
 
@@ -142,7 +138,7 @@ static void refuse_thread(struct rl_thread *thread, PyGreenlet *to) {
 
 /* Reports an arrival to the callback of settrace(). Returns `value`, which is
    stolen; or NULL with the exception of the callback set, after removing it. */
-static PyObject *COLD report(struct rl_thread *thread, PyGreenlet *origin, PyObject *value) {
+static PyObject *report(struct rl_thread *thread, PyGreenlet *origin, PyObject *value) {
     PyObject *type = NULL, *error = NULL, *traceback = NULL;
     PyObject *tracer = Py_NewRef(thread->tracer);
     const char *event = value ? "switch" : "throw";
@@ -169,7 +165,7 @@ static PyObject *COLD report(struct rl_thread *thread, PyGreenlet *origin, PyObj
 
 /* Drops the last reference to the greenlet we came from. Keeps the pending
    exception, for finalizers may run. */
-static void COLD drop_origin(PyGreenlet *origin) {
+static void drop_origin(PyGreenlet *origin) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     Py_DECREF(origin);
@@ -212,10 +208,12 @@ static inline PyObject *jump(struct rl_thread *thread, PyGreenlet *to, PyObject 
     return landed(thread);
 }
 
-/* cross() to a greenlet whose stack must be copied back first. */
-static PyObject *__attribute__((noinline))
-cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
+/* jump() to a suspended greenlet, with the memory for it. Sets MemoryError, with
+   nothing changed, when there is none. */
+static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     struct rl_stack *stack = &to->impl->stack;
+    if (likely(rl_stack_is_resident(stack)))
+        return jump(thread, to, value, 1);
     rl_stack_prefetch(stack);
     __builtin_prefetch((char *)to->impl + 128);
     __builtin_prefetch((char *)to->impl + 192);
@@ -226,14 +224,6 @@ cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
         return PyErr_NoMemory();
     }
     return jump(thread, to, value, 0);
-}
-
-/* jump() to a suspended greenlet, with the memory for it. Sets MemoryError, with
-   nothing changed, when there is none. */
-static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
-    if (likely(rl_stack_is_resident(&to->impl->stack)))
-        return jump(thread, to, value, 1);
-    return cross_copying(thread, to, value);
 }
 
 /* ---- Starting --------------------------------------------------------- */
@@ -383,13 +373,12 @@ static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **r
                 refuse_thread(thread, to);
             else if (g->parked && *result)
                 rl_parking.refuse(to);
+            else if (g->parked)
+                found = rl_parking.unpark(to) < 0 ? -1 : 1;
             else
                 found = g->state == RL_NEW ? start_with(thread, to, result) : 1;
-            if (found > 0) {
-                if (g->parked)
-                    rl_parking.unpark(to);
+            if (found > 0)
                 return to;
-            }
             if (found == 0)
                 continue; /* Running code to start it has changed its state. */
             Py_CLEAR(*result);
@@ -398,6 +387,9 @@ static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **r
         Py_DECREF(to);
         to = parent;
     }
+    /* Not even the main greenlet could be switched to, so it is thrown at. */
+    if (thread->main->impl->parked)
+        rl_parking.unpark(thread->main);
     return (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
 }
 
@@ -643,7 +635,8 @@ PyObject *rl_greenlet_throw(PyGreenlet *self, PyObject *type, PyObject *value, P
             rl_parking.refuse(to);
             return NULL;
         }
-        rl_parking.unpark(to);
+        if (rl_parking.unpark(to) < 0)
+            return NULL;
     }
     if (result && to->impl->state == RL_NEW)
         Py_SETREF(result, PyTuple_Pack(1, result));

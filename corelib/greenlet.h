@@ -66,8 +66,9 @@ struct rl_greenlet {
 struct rl_parking {
     /* Sets GreenletError: `self` cannot be switched to by hand; says what it waits for. */
     void (*refuse)(PyGreenlet *self);
-    /* Takes `self` out of what it waits for; an exception is about to be thrown in it. */
-    void (*unpark)(PyGreenlet *self);
+    /* Takes `self` out of what it waits for; the exception that is set is about to be
+       thrown in it. Returns 0, or -1 with GreenletError set instead: not in this one. */
+    int (*unpark)(PyGreenlet *self);
 };
 
 extern struct rl_parking rl_parking;

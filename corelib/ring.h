@@ -8,9 +8,16 @@
    and now and then the hub runs: it polls descriptors and fires timers.
 
    Invariants, whenever Python code can run:
-     a tasklet is in the circle if and only if it is READY or RUNNING, or the hub;
+     `current` is the tasklet whose code runs, and its state is RUNNING;
+     a tasklet is in the circle if and only if it is READY, or current;
      a tasklet is in the list of the living from its start until its end;
-     resume is set if and only if the tasklet is READY after its first run, or PARKED. */
+     resume is set if and only if the tasklet is READY after its first run, or PARKED.
+   So nothing that could run Python code, such as dropping a reference, happens
+   between the moment the pointer moves and the arrival on the other side.
+
+   A tasklet is `detached` when its own greenlet goes on without its turn, because
+   somebody switched or threw there by hand: it is RUNNING, but neither current nor
+   in the circle. That code is part of the tasklet that went there. */
 #ifndef RL_RING_H
 #define RL_RING_H
 
@@ -35,29 +42,31 @@ struct rl_tasklet {
     struct rl_tasklet *next, *prev; /* In the circle. Borrowed. */
     struct rl_tasklet *behind, *ahead; /* In the queue of what it waits for, where the core links
                                        tasklets in queues. Borrowed. */
-    struct rl_tasklet *older, *younger; /* In rl_ring.living, which owns a reference. */
+    struct rl_tasklet *older, *younger; /* In rl_ring.living, which owns a reference; `older` also
+                                       in rl_ring.departed. */
     struct rl_ring *ring;           /* Where it was started; NULL before, and once that has ended. */
     PyGreenlet *greenlet;           /* Its own, from its first run to its end; owned. */
     PyGreenlet *resume;             /* The greenlet that gave way or parked; owned. */
     PyObject *function, *args, *kwargs; /* What to run; owned, NULL at the end. kwargs may be NULL. */
     PyObject *context;              /* contextvars.Context to run in, until the first run; owned. */
     PyObject *value;                /* What its wait returns; at the end its result. Owned or NULL. */
-    PyObject *error;                /* The exception its wait raises; at the end what it ended with.
-                                       Owned or NULL. */
+    PyObject *error;                /* The exception its wait raises, its next one while it runs; at the
+                                       end what it ended with. Owned or NULL. */
     PyObject *traceback;            /* Of the exception it ended with, as it was then; owned or NULL. */
     PyObject *waiting_on;           /* While parked: what for, to be shown; owned or NULL. */
     PyObject *unlink;               /* While parked: called to take it out of a queue when an exception
-                                       ends the wait; owned or NULL. */
+                                       ends the wait; before the start: when it is discarded. Owned
+                                       or NULL. */
     void (*unlinker)(struct rl_tasklet *self); /* The same for queues of the core; or NULL. */
     PyObject *name;                 /* str or NULL; owned. */
     PyObject *joiners;              /* list of tasklets to wake at its end, or NULL; owned. */
-    PyObject *callbacks;            /* list of done callbacks, or NULL; owned. For sched/tasklet.py. */
+    PyObject *callbacks;            /* list of done callbacks, or NULL; owned. See rl_ring.ended. */
     PyObject *owner;                /* For the layers above: the group it belongs to, or NULL; owned. */
     PyObject *weakreflist;          /* Weak references to it. */
     unsigned char state;            /* enum rl_tasklet_state. */
     unsigned char parcel_is_error;  /* While it waits to send: `value` is a tuple of an exception that
                                        the receiver shall raise. */
-    unsigned char watched;          /* How many wait in result(): they will see its error. */
+    unsigned watched;               /* How many wait in result(): they will see its error. */
 };
 
 struct rl_ring {
@@ -68,6 +77,10 @@ struct rl_ring {
     struct rl_tasklet *living;  /* Started and not finished ones, youngest first; owned. Main and hub
                                    are not among them. */
     Py_ssize_t living_count;    /* How many. */
+    struct rl_tasklet *departed; /* Ended ones, linked by `older` and owned, with their greenlets: to
+                                   be freed by whoever runs next. */
+    struct rl_tasklet *ended, *ended_last; /* Ended ones whose callbacks the hub has still to call,
+                                   linked by `behind`; owned. */
     PyObject *hub_object;       /* The Python hub; owned. */
     unsigned since_poll;        /* Switches since the hub last ran. */
     int polling;                /* The hub is about to block or blocks: wakes must signal. */
@@ -79,6 +92,11 @@ struct rl_ring {
 
 extern PyTypeObject rl_tasklet_type;
 extern PyObject *rl_tasklet_error; /* ringlet.TaskletError. */
+
+/* Bits of rl_thread.slow. */
+enum {
+    RL_SLOW_DEPARTED = 1, /* rl_ring.departed is not empty. */
+};
 
 static inline int rl_tasklet_check(PyObject *object) {
     return PyObject_TypeCheck(object, &rl_tasklet_type);
@@ -92,9 +110,6 @@ struct rl_ring *rl_ring_get(void);
    set. The hub itself when it runs. */
 struct rl_tasklet *rl_ring_current(void);
 
-/* Puts a new tasklet at the end of the calling thread's round. */
-void rl_ring_start(struct rl_ring *ring, struct rl_tasklet *tasklet);
-
 /* Gives way: the running tasklet goes to the end of the round. Returns 0, or -1
    with the exception set that was thrown at it. */
 int rl_ring_yield(struct rl_ring *ring);
@@ -106,6 +121,9 @@ int rl_ring_yield(struct rl_ring *ring);
    cannot park (in the hub, or without memory) the error is set and unlinker called. */
 PyObject *rl_ring_park(struct rl_ring *ring, PyObject *waiting_on,
                        void (*unlinker)(struct rl_tasklet *self));
+
+/* The same, with a Python callable (borrowed, may be NULL) to take it out. */
+PyObject *rl_ring_park_calling(struct rl_ring *ring, PyObject *waiting_on, PyObject *unlink);
 
 /* Ends the wait of a parked tasklet of any thread: its wait returns `value`
    (stolen; NULL stands for None). The caller has taken it out of its queue.
@@ -121,17 +139,72 @@ int rl_ring_wake_and_go(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObje
    it, and takes it out of its queue. Returns 1, or 0 when it is not parked. */
 int rl_ring_throw(struct rl_tasklet *tasklet, PyObject *error);
 
+/* Raises `error` (borrowed) in a tasklet of any thread: where it is parked, when
+   its turn comes, or, while it runs in another thread, where it waits next. One
+   that is still to be raised gives way only if it is an Exception. Returns 1, or
+   0 when the tasklet is new, finished, detached or current here. */
+int rl_ring_throw_later(struct rl_tasklet *tasklet, PyObject *error);
+
+/* Raises `error` (borrowed) in the thread's ordinary program. Returns 1, or 0
+   when that does not wait for anything. */
+int rl_ring_throw_main(struct rl_ring *ring, PyObject *error);
+
+/* ---- Between ring.c and life.c ---- */
+
+/* Tells the greenlets what to do about parked ones. Called once. */
+void rl_ring_watch_greenlets(void);
+
+/* Makes what `tasklet` was parked in, or had left, its own business no more. Its
+   state becomes RUNNING. Keeps the pending exception. */
+void rl_ring_detach(struct rl_tasklet *tasklet);
+
+/* Puts a tasklet at the end of the round, and ends a poll under way. */
+void rl_ring_append(struct rl_ring *ring, struct rl_tasklet *tasklet);
+
+/* Takes a tasklet out of the circle. */
+void rl_ring_remove(struct rl_tasklet *tasklet);
+
+/* The current tasklet has ended and left: moves the pointer on. Returns the
+   greenlet to enter, borrowed, and puts what to hand to it in *value. */
+PyGreenlet *rl_ring_leave_for_good(struct rl_ring *ring, PyObject **value);
+
+/* What is behind rl_thread.slow, done on arrival. Keeps the pending exception. */
+void rl_ring_do_slow(struct rl_ring *ring);
+
+/* Forgets what a tasklet waits for; takes it out of the queue there if `leave`. */
+void rl_ring_end_wait(struct rl_tasklet *tasklet, int leave);
+
+/* What a tasklet's greenlet runs. life.c */
+extern const struct rl_body rl_tasklet_body;
+
+/* ---- Life: life.c ---- */
+
+/* Puts a new tasklet at the end of the calling thread's round. */
+void rl_ring_start(struct rl_ring *ring, struct rl_tasklet *tasklet);
+
+/* Ends a new tasklet without running it; `error` (borrowed) is what it ended with,
+   and the hub of `ring` sees to its callbacks. */
+void rl_tasklet_discard(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *error);
+
+/* In a forked child: forgets all tasklets but the running one, which is the main
+   one from now on. In the hub nobody but the main one remains. */
+void rl_ring_keep_current_only(struct rl_ring *ring);
+
 /* Adds types, exceptions and functions to the module. Returns 0, or -1 with an
    exception set. */
 int rl_ring_init(PyObject *module);
 int rl_tasklet_init(PyObject *module);
 
-/* What Python decides. Set once by sched/hub.py. */
+/* What Python decides. Set once by sched/lifecycle.py. */
 struct rl_policy {
     PyObject *tasklet_type; /* The class that spawn() makes: a subclass of _core.Tasklet. */
     PyObject *make_hub;     /* make_hub() -> the hub of the calling thread. Its method run() is what
-                               the hub's greenlet runs, for ever; close() frees its descriptors. */
-    PyObject *finished;     /* finished(tasklet): it has ended by an exception, or has callbacks. */
+                               the hub's greenlet runs, for ever. At the thread's end call_ended()
+                               calls the last done callbacks, and close() frees its descriptors. */
+    PyObject *failed;       /* failed(tasklet, error): it is about to end by an exception. Runs as its
+                               last act, and may block. */
+    PyObject *main_ended;   /* main_ended(error or None): the main tasklet of a forked child, which
+                               was spawned, has ended. Ends the process. */
 };
 
 extern struct rl_policy rl_policy;

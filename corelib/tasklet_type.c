@@ -7,11 +7,6 @@
 
 #include "ring.h"
 
-/* Copies the calling context. Returns a new reference, or NULL with an exception set. */
-static PyObject *copy_context(void) {
-    return PyContext_CopyCurrent();
-}
-
 /* ---- Construction and destruction ------------------------------------------- */
 
 static PyObject *tasklet_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -38,7 +33,7 @@ static PyObject *tasklet_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->args = arguments ? PySequence_Tuple(arguments) : PyTuple_New(0);
     self->kwargs = keywords == Py_None ? NULL : PyDict_Copy(keywords);
     self->name = name == Py_None ? NULL : Py_NewRef(name);
-    self->context = context == Py_None ? copy_context() : Py_NewRef(context);
+    self->context = context == Py_None ? PyContext_CopyCurrent() : Py_NewRef(context);
     if (!self->args || !self->context || (keywords != Py_None && !self->kwargs)) {
         Py_DECREF(self);
         return NULL;
@@ -96,6 +91,15 @@ static void tasklet_dealloc(PyObject *object) {
 
 /* ---- Attributes ---------------------------------------------------------------- */
 
+/* Looks up an attribute by an interned name: the interpreter caches lookups by
+   the address of the name. Returns a new reference, or NULL with an exception set. */
+static PyObject *attribute(PyObject *object, const char *text) {
+    PyObject *name = PyUnicode_InternFromString(text);
+    PyObject *value = name ? PyObject_GetAttr(object, name) : NULL;
+    Py_XDECREF(name);
+    return value;
+}
+
 static PyObject *get_state(PyObject *object, void *closure) {
     static const char *const names[] = {"new", "ready", "running", "parked", "finished"};
     (void)closure;
@@ -113,7 +117,7 @@ static PyObject *get_name(PyObject *object, void *closure) {
     if (self->name)
         return Py_NewRef(self->name);
     /* Named after what it runs. */
-    PyObject *name = self->function ? PyObject_GetAttrString(self->function, "__qualname__") : NULL;
+    PyObject *name = self->function ? attribute(self->function, "__qualname__") : NULL;
     if (name && PyUnicode_Check(name))
         return name;
     Py_XDECREF(name);
@@ -137,7 +141,7 @@ static PyObject *get_frame(PyObject *object, void *closure) {
     (void)closure;
     struct rl_tasklet *self = (struct rl_tasklet *)object;
     if (self->resume)
-        return PyObject_GetAttrString((PyObject *)self->resume, "gr_frame");
+        return attribute((PyObject *)self->resume, "gr_frame");
     Py_RETURN_NONE;
 }
 
@@ -145,7 +149,7 @@ static PyObject *get_context(PyObject *object, void *closure) {
     (void)closure;
     struct rl_tasklet *self = (struct rl_tasklet *)object;
     if (self->greenlet)
-        return PyObject_GetAttrString((PyObject *)self->greenlet, "gr_context");
+        return attribute((PyObject *)self->greenlet, "gr_context");
     return Py_NewRef(self->context ? self->context : Py_None);
 }
 
@@ -187,7 +191,7 @@ static PyMemberDef tasklet_members[] = {
      "The exception it ended with, once finished, or None."},
     {"_traceback", T_OBJECT, offsetof(struct rl_tasklet, traceback), READONLY,
      "The traceback of that exception, or None."},
-    {"_watched", T_UBYTE, offsetof(struct rl_tasklet, watched), 0,
+    {"_watched", T_UINT, offsetof(struct rl_tasklet, watched), 0,
      "How many wait in result() for it."},
     {"_callbacks", T_OBJECT, offsetof(struct rl_tasklet, callbacks), 0, "A list, or None."},
     {"_owner", T_OBJECT, offsetof(struct rl_tasklet, owner), 0, "The group it belongs to, or None."},
@@ -208,16 +212,28 @@ static PyObject *tasklet_start(PyObject *object, PyObject *unused) {
     return Py_NewRef(object);
 }
 
-static PyObject *tasklet_discard(PyObject *object, PyObject *unused) {
-    (void)unused;
+static PyObject *tasklet_discard(PyObject *object, PyObject *error) {
     struct rl_tasklet *self = (struct rl_tasklet *)object;
+    struct rl_ring *ring = rl_ring_get();
+    if (!ring)
+        return NULL;
     if (self->state != RL_TASKLET_NEW)
         return PyErr_Format(rl_tasklet_error, "cannot discard %R: it has been started", self);
-    self->state = RL_TASKLET_FINISHED;
-    Py_CLEAR(self->function);
-    Py_CLEAR(self->args);
-    Py_CLEAR(self->kwargs);
-    Py_CLEAR(self->context);
+    if (!PyExceptionInstance_Check(error))
+        return PyErr_Format(PyExc_TypeError, "_discard() wants an exception instance, not %s",
+                            Py_TYPE(error)->tp_name);
+    rl_tasklet_discard(ring, self, error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *tasklet_await_start(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    struct rl_tasklet *self = (struct rl_tasklet *)object;
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "_await_start() takes 2 arguments (%zd given)", count);
+    if (self->state != RL_TASKLET_NEW || self->waiting_on)
+        return PyErr_Format(rl_tasklet_error, "%R does not wait for its first start", self);
+    self->waiting_on = Py_NewRef(args[0]);
+    self->unlink = Py_NewRef(args[1]);
     Py_RETURN_NONE;
 }
 
@@ -256,8 +272,11 @@ static PyMethodDef tasklet_methods[] = {
      PyDoc_STR("start()\n--\n\n"
                "Put a new tasklet at the end of the calling thread's round. Returns it.\n"
                "Raises TaskletError when it has been started before.")},
-    {"_discard", tasklet_discard, METH_NOARGS,
-     PyDoc_STR("_discard()\n--\n\nEnd a new tasklet without running it.")},
+    {"_discard", tasklet_discard, METH_O,
+     PyDoc_STR("_discard(error)\n--\n\nEnd a new tasklet by error, without running it.")},
+    {"_await_start", (PyCFunction)(void (*)(void))tasklet_await_start, METH_FASTCALL,
+     PyDoc_STR("_await_start(waiting_on, unlink)\n--\n\n"
+               "Say what will start a new tasklet; unlink() is called if it is discarded before.")},
     {"_await_end", tasklet_await_end, METH_NOARGS,
      PyDoc_STR("_await_end()\n--\n\nPark until this tasklet has ended.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Tasklet[type of its result]"},
@@ -300,7 +319,7 @@ static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count
     if (!self)
         return NULL;
     self->function = Py_NewRef(args[0]);
-    self->context = copy_context();
+    self->context = PyContext_CopyCurrent();
     self->args = PyTuple_New(count - 1);
     for (Py_ssize_t i = 1; self->args && i < count; i++)
         PyTuple_SET_ITEM(self->args, i - 1, Py_NewRef(args[i]));

@@ -85,6 +85,7 @@ static void thread_end(PyObject *capsule) {
     PyErr_Fetch(&type, &value, &traceback);
     if (python)
         rl_thread_reap(thread);
+    thread->ending = 1;
     if (!at_home)
         abandon_current(thread);
     if (thread->end_ring)

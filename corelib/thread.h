@@ -29,6 +29,9 @@ struct rl_thread {
     PyGreenlet **doomed;         /* Unreferenced greenlets that must still be ended here; each owned. */
     size_t doomed_count, doomed_room; /* How many, and how many fit. */
     struct rl_ring *ring;        /* The scheduler's part; NULL until it is used. */
+    unsigned slow;               /* Anything unusual to do after a switch between tasklets: bits
+                                    that ring.h names. Tested once per switch. */
+    int ending;                  /* The thread ends: the scheduler's part is not made again. */
     /* Ends the scheduler's part when the thread ends; NULL while there is none.
        `python` tells whether Python code may still run here. */
     void (*end_ring)(struct rl_thread *thread, int python);

@@ -51,6 +51,7 @@ def growth(body: Callable[[], object]) -> Counter[str]:
     grown: Counter[str] = Counter({"allocated blocks": blocks})
     for kind, count in Counter(map(type, _collected())).items():
         grown[f"objects of type {kind.__module__}.{kind.__qualname__}"] = count - types[kind]
+    del kind  # a type, and perhaps one whose references are counted next
     for name, thing in watched().items():
         grown[f"references to {name}"] = sys.getrefcount(thing) - references.get(name, 0)
     return grown

@@ -2,14 +2,15 @@
 
 Only policy is here. The ring itself, who is next and how one tasklet goes over to another, is in C
 (corelib/ring.c). The hub has a greenlet of its own and runs no user code but done callbacks and
-functions given to call_threadsafe().
+functions given to call_soon(), call_at() and call_threadsafe().
 """
 
 import signal
 import sys
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ringlet import _core
@@ -19,6 +20,9 @@ from ringlet.sched.report import deadlock_report
 from ringlet.sched.timers import Timer, Timers
 
 __all__ = ("Hub", "call_threadsafe")
+
+# Seconds after which the hub looks again whether the threads it relies on are still alive.
+_LOOK_AGAIN = 1.0
 
 
 class Hub:
@@ -31,7 +35,11 @@ class Hub:
         self.thread = threading.current_thread()
         # Jobs under way elsewhere whose end will wake somebody here; see expect().
         self.expected = 0
+        # When the main program gets TimeoutError, at the end of the process. That it will come
+        # does not keep a deadlock from being seen.
+        self.last_moment: float | None = None
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        _hubs.add(self)
 
     def __repr__(self) -> str:
         return f"<hub of {self.thread.name}: {len(self.timers)} timers>"
@@ -40,17 +48,20 @@ class Hub:
         """What the hub's greenlet does for ever: one turn after the other."""
         _core.set_wakeup_fd(self.poller.wakeup_fd)
         # An exception, as a signal handler may raise at any point, goes to the main program, and
-        # then this begins anew: see pass_to_main in ring.c. So nothing here may be half done
-        # when one comes: what is taken from a queue is done first and taken out after.
+        # then this begins anew: see hub_run in life.c. So nothing here may be half done when one
+        # comes: what is taken from a queue is done first and taken out after.
         while True:
             self._poll()
             self._do_calls()
+            self.call_ended()
             self._fire_timers()
             _core.schedule()
 
     def call_soon(self, f: Callable[..., object], *args: Any) -> None:
         """Call f(*args) in the hub before long; f must not block. This thread only."""
         self._calls.append((f, args))
+        if self.timers.listener is not None:
+            self.poller.wakeup()
 
     def call_at(self, when: float, f: Callable[..., object], *args: Any) -> Timer:
         """Call f(*args) in the hub once its clock shows `when` seconds; f must not block."""
@@ -71,53 +82,100 @@ class Hub:
         """
         self.expected += count
 
+    def call_ended(self) -> None:
+        """Call the done callbacks of tasklets that have ended."""
+        while (tasklet := _core.first_ended()) is not None:
+            callbacks = tasklet._callbacks
+            while callbacks:
+                _call(callbacks[0], tasklet)
+                del callbacks[0]
+            tasklet._callbacks = None
+            _core.forget_ended()
+
     def close(self) -> None:
-        """Free the descriptors; the thread ends, or this is a forked child."""
+        """Free the descriptors; the thread ends."""
         self.poller.close()
+
+    def renew(self) -> None:
+        """In a forked child: leave the parent's descriptors and calls alone."""
+        self.poller.close()
+        self.poller = _core.Descriptors()
+        self.thread = threading.current_thread()
+        self.expected = 0
+        self._calls.clear()
+        _core.set_wakeup_fd(self.poller.wakeup_fd)
 
     def _poll(self) -> None:
         """Learn what has become ready; wait for it when there is nothing else to do."""
-        if self._calls or not _core.begin_poll():
+        if not _core.begin_poll():
             self.poller.poll(0)
             return
         try:
+            self.timers.listener = self.poller.wakeup
             when = self.timers.next_time()
-            if when is None and not self.poller.waits and not self._may_be_woken():
-                main = _core.main()
-                _core.throw(main, Deadlock(deadlock_report(self.thread.name)))
-                return
-            timeout = None if when is None else max(0.0, when - self.clock.time())
-            self.clock.wait(self.poller.poll, timeout)
+            if self._calls:
+                self.poller.poll(0)
+            elif when is not None or self.poller.waits or self.expected or self._may_be_signalled():
+                self.clock.wait(self.poller.poll, self._time_until(when))
+            elif any(self._threads()):
+                # One that ends without a wake leaves nobody to tell us so.
+                self.poller.poll(_LOOK_AGAIN)
+            else:
+                self._report_deadlock()
         finally:
+            self.timers.listener = None
             _core.end_poll()
+
+    def _time_until(self, when: float | None) -> float | None:
+        """The seconds until `when` or the last moment, whichever is sooner; None for neither."""
+        if self.last_moment is not None:
+            when = self.last_moment if when is None else min(when, self.last_moment)
+        return None if when is None else max(0.0, when - self.clock.time())
+
+    def _report_deadlock(self) -> None:
+        # What was under way while we looked around has come by now.
+        self.poller.poll(0)
+        if _core.begin_poll() and not self._calls:
+            _core.throw_main(Deadlock(deadlock_report(self.thread.name)))
 
     def _do_calls(self) -> None:
         # Only those there now: a function may ask to be called again.
         for _ in range(len(self._calls)):
             f, args = self._calls[0]
-            try:
-                f(*args)
-            except Exception as error:
-                sys.excepthook(type(error), error, error.__traceback__)
+            _call(f, *args)
             self._calls.popleft()
 
     def _fire_timers(self) -> None:
-        if not self.timers:
+        if self.last_moment is None and self.timers.next_time() is None:
             return
         now = self.clock.time()
+        if self.last_moment is not None and now >= self.last_moment:
+            self.last_moment = None
+            _core.throw_main(TimeoutError())
         while timer := self.timers.first_due(now):
             assert timer.callback is not None
-            timer.callback(*timer.args)
+            _call(timer.callback, *timer.args)
             timer.cancel()
 
-    def _may_be_woken(self) -> bool:
-        """Whether something that the hub does not see may still wake a tasklet."""
-        if self.expected:
-            return True
-        others = (t for t in threading.enumerate() if t is not self.thread and not t.daemon)
-        if any(not getattr(t, "ringlet_worker", False) for t in others):
-            return True
+    def _threads(self) -> Iterator[threading.Thread]:
+        """The other threads that might wake a tasklet here."""
+        for thread in threading.enumerate():
+            if not (
+                thread is self.thread or thread.daemon or getattr(thread, "ringlet_worker", False)
+            ):
+                yield thread
+
+    def _may_be_signalled(self) -> bool:
+        """Whether a signal handler may wake a tasklet here."""
         return self.thread is threading.main_thread() and any(map(_is_handled, _SIGNALS))
+
+
+def _call(f: Callable[..., object], *args: Any) -> None:
+    """Call what somebody has left here; what it raises is its own business."""
+    try:
+        f(*args)
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
 
 
 _SIGNALS = sorted(signal.valid_signals())
@@ -129,6 +187,8 @@ def _is_handled(number: int) -> bool:
     return callable(handler) and handler is not signal.default_int_handler
 
 
+# All of the process: a forked child must close the descriptors of those whose threads are gone.
+_hubs: weakref.WeakSet[Hub] = weakref.WeakSet()
 _main_hub: Hub | None = None
 
 
@@ -139,6 +199,18 @@ def make_hub() -> Hub:
     if hub.thread is threading.main_thread():
         _main_hub = hub
     return hub
+
+
+def keep_hub_only(own: Hub | None) -> None:
+    """In a forked child: of all hubs of the parent only `own` goes on, as the main thread's."""
+    global _main_hub
+    for hub in list(_hubs):
+        if hub is not own:
+            hub.close()
+            _hubs.discard(hub)
+    if own is not None:
+        own.renew()
+    _main_hub = own
 
 
 def call_threadsafe(f: Callable[..., object], *args: Any) -> None:

@@ -1,6 +1,7 @@
 """Tasklets: units that the scheduler runs, each with a stack of its own."""
 
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -38,7 +39,7 @@ class Tasklet(_core.Tasklet[T_co]):
 
     It runs once start() has put it at the end of the round, in `context`, by default a copy of the
     context it is made in. spawn() makes and starts one. join(), result(), kill() and throw() may be
-    used from any thread; the others belong to the thread that runs it.
+    used from any thread; add_done_callback() belongs to the thread that runs it.
     """
 
     __slots__ = ()
@@ -84,8 +85,9 @@ class Tasklet(_core.Tasklet[T_co]):
     def throw(self, error: BaseException | type[BaseException]) -> None:
         """Raise `error` in it where it waits, when its turn comes. Returns at once.
 
-        One that has not run yet ends with it. The running tasklet raises it here. Raises
-        TaskletError when it has not been started, or has ended.
+        One that has not run yet ends with it. One that runs in another thread raises it where it
+        waits next; the running one raises it here. Raises TaskletError when it has not been
+        started, or has ended.
         """
         exception = error() if isinstance(error, type) else error
         if not isinstance(exception, BaseException):
@@ -94,7 +96,8 @@ class Tasklet(_core.Tasklet[T_co]):
             raise exception
         if not _core.throw(self, exception):
             raise TaskletError(
-                f"cannot throw at {self!r}: only a tasklet that is ready or parked can be thrown at"
+                f"cannot throw at {self!r}: only a tasklet that has its turn or waits can be "
+                "thrown at"
             )
 
     def kill(self, wait: bool = True) -> None:
@@ -106,7 +109,7 @@ class Tasklet(_core.Tasklet[T_co]):
         if self.finished:
             return
         if self.state == "new":
-            self._discard()
+            self._discard(TaskletExit("killed before it began"))
             return
         self.throw(TaskletExit())
         if wait:
@@ -115,8 +118,14 @@ class Tasklet(_core.Tasklet[T_co]):
     def add_done_callback(self, f: Callable[["Tasklet[T_co]"], object]) -> None:
         """Call f(this tasklet) in the hub after its end, or before long when it has ended.
 
-        f must not block. What it raises is printed.
+        f must not block. What it raises is printed. Only for the thread that runs the tasklet:
+        raises TaskletError in another one.
         """
+        if self.is_foreign:
+            raise TaskletError(
+                f"cannot add a callback to {self!r}, which thread {self.thread_ident} runs, "
+                f"from thread {threading.get_ident()}; use call_threadsafe()"
+            )
         if self.finished:
             _core.hub().call_soon(f, self)
         elif self._callbacks is None:
@@ -141,19 +150,24 @@ def excepthook(tasklet: _core.Tasklet[Any], error: BaseException) -> None:
     sys.stderr.write("".join([f"Exception in {tasklet!r}:\n", *lines]))
 
 
-def finished(tasklet: _core.Tasklet[Any]) -> None:
-    """For the core: a tasklet has ended by an exception, or has done callbacks."""
-    if tasklet._callbacks is not None:
-        callbacks, tasklet._callbacks = tasklet._callbacks, None
-        for f in callbacks:
-            _core.hub().call_soon(f, tasklet)
-    error = tasklet._error
-    if error is None or isinstance(error, _SILENT):
+def failed(tasklet: _core.Tasklet[Any], error: BaseException) -> None:
+    """For the core: a tasklet is about to end by an exception."""
+    try:
+        _tell(tasklet, error)
+    except _SILENT:
+        pass  # It was to end anyway.
+    except (KeyboardInterrupt, SystemExit) as interrupt:
+        _core.throw_main(interrupt)
+
+
+def _tell(tasklet: _core.Tasklet[Any], error: BaseException) -> None:
+    """Say what is to be said about an exception that ends a tasklet, to whom it concerns."""
+    if isinstance(error, _SILENT):
         return
     if isinstance(error, KeyboardInterrupt | SystemExit):
         # Meant for the program, not for the tasklet that happened to run.
-        _core.throw(_core.main(), error)
-    elif not tasklet._watched and tasklet._owner is None:
+        _core.throw_main(error)
+    elif not tasklet._watched and tasklet._owner is None and tasklet is not _core.main():
         # Looked up at each use, as sys.excepthook is, so that a program may assign its own.
         getattr(sys.modules["ringlet"], "excepthook", excepthook)(tasklet, error)
 
@@ -167,7 +181,8 @@ def spawn_later(
     """
     tasklet = Tasklet(f, args, kwargs)
     hub = _core.hub()
-    hub.timers.add(hub.clock.time() + seconds, _start_if_new, tasklet)
+    timer = hub.timers.add(hub.clock.time() + seconds, _start_if_new, tasklet)
+    tasklet._await_start(timer, timer.cancel)
     return tasklet
 
 

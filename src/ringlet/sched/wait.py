@@ -15,7 +15,10 @@ throw = _core.throw
 
 
 def check_timeout(seconds: float | None) -> float | None:
-    """Refuse what is not a time limit: TypeError for no number, ValueError for NaN."""
+    """Refuse what is not a time limit: TypeError for no number, ValueError for NaN.
+
+    None and infinity are no limit, and give None.
+    """
     if seconds is None:
         return None
     if not isinstance(seconds, int | float):
@@ -23,6 +26,28 @@ def check_timeout(seconds: float | None) -> float | None:
     if math.isnan(seconds):
         raise ValueError("a time limit cannot be NaN")
     return None if seconds == math.inf else seconds
+
+
+class _Limit:
+    """A time limit on what the running tasklet is about to wait for."""
+
+    __slots__ = ("_seconds", "_tasklet", "_timer", "_waiting_on", "error")
+
+    def __init__(self, seconds: float, waiting_on: object) -> None:
+        hub = _core.hub()
+        self._seconds = seconds
+        self._tasklet = _core.current()
+        self._waiting_on = waiting_on
+        self.error: Timeout | None = None
+        self._timer = hub.timers.add(hub.clock.time() + seconds, self._expire)
+
+    def _expire(self) -> None:
+        self.error = Timeout(f"waited {self._seconds:g} s for {self._waiting_on!r}")
+        _core.interrupt(self._tasklet, self.error)
+
+    def lift(self) -> None:
+        """It is waited for no longer."""
+        self._timer.cancel()
 
 
 def park(
@@ -38,55 +63,61 @@ def park(
 
     Raises TaskletError in the hub, where nothing may block.
     """
-    limit = check_timeout(timeout)
-    if limit is None:
+    seconds = check_timeout(timeout)
+    if seconds is None:
         return _core.park(waiting_on, unlink)
-    if limit <= 0:
+    if seconds <= 0:
         if unlink is not None:
             unlink()
         raise Timeout(f"{waiting_on!r} was not ready at once, and no time was given")
-    hub = _core.hub()
-    timer = hub.timers.add(
-        hub.clock.time() + limit,
-        _core.interrupt,
-        _core.current(),
-        Timeout(f"waited {limit:g} s for {waiting_on!r}"),
-    )
+    limit = _Limit(seconds, waiting_on)
     try:
         return _core.park(waiting_on, unlink)
     finally:
-        timer.cancel()
+        limit.lift()
 
 
-def attempt(block: Callable[[], object], timeout: float, waiting_on: object) -> bool:
+def attempt(block: Callable[[], object], timeout: float | None, waiting_on: object) -> bool:
     """Call block(), which parks, but for no longer than `timeout` seconds. Whether it ended.
 
-    For waits that are C's; block() has to leave its queue when an exception ends the wait.
+    For waits that are C's; block() has to leave its queue when an exception ends the wait. With no
+    time at all it is not called.
     """
-    limit = check_timeout(timeout)
-    if limit is None:
+    seconds = check_timeout(timeout)
+    if seconds is None:
         block()
         return True
-    if limit <= 0:
+    if seconds <= 0:
         return False
-    hub = _core.hub()
-    expired = Timeout(f"waited {limit:g} s for {waiting_on!r}")
-    timer = hub.timers.add(hub.clock.time() + limit, _core.interrupt, _core.current(), expired)
+    limit = _Limit(seconds, waiting_on)
     try:
         block()
     except Timeout as error:
-        if error is not expired:
+        if error is not limit.error:
             raise
         return False
     finally:
-        timer.cancel()
+        limit.lift()
     return True
+
+
+class _Sleep:
+    """What a sleeping tasklet waits for."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __repr__(self) -> str:
+        return f"sleep({self.seconds:g})"
 
 
 def sleep(seconds: float) -> None:
     """Let other tasklets run for `seconds`; 0 lets each that is ready run once.
 
-    Raises ValueError for a negative number or NaN. Other threads are not held up.
+    Infinity sleeps until somebody throws at the tasklet. Raises ValueError for a negative number or
+    NaN. Other threads are not held up.
     """
     if seconds == 0:
         _core.schedule()
@@ -96,6 +127,6 @@ def sleep(seconds: float) -> None:
     hub = _core.hub()
     timer = hub.timers.add(hub.clock.time() + seconds, _core.wake, _core.current())
     try:
-        _core.park(f"sleep({seconds:g})")
+        _core.park(_Sleep(seconds))
     finally:
         timer.cancel()
