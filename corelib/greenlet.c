@@ -6,6 +6,10 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
+/* Not part of its callers: what a function on the way of a switch needs of the stack
+   is kept, and copied, for every suspended greenlet. */
+#define COLD __attribute__((cold, noinline))
+
 PyObject *rl_error, *rl_greenlet_exit;
 struct rl_parking rl_parking;
 
@@ -138,7 +142,7 @@ static void refuse_thread(struct rl_thread *thread, PyGreenlet *to) {
 
 /* Reports an arrival to the callback of settrace(). Returns `value`, which is
    stolen; or NULL with the exception of the callback set, after removing it. */
-static PyObject *report(struct rl_thread *thread, PyGreenlet *origin, PyObject *value) {
+static PyObject *COLD report(struct rl_thread *thread, PyGreenlet *origin, PyObject *value) {
     PyObject *type = NULL, *error = NULL, *traceback = NULL;
     PyObject *tracer = Py_NewRef(thread->tracer);
     const char *event = value ? "switch" : "throw";
@@ -165,7 +169,7 @@ static PyObject *report(struct rl_thread *thread, PyGreenlet *origin, PyObject *
 
 /* Drops the last reference to the greenlet we came from. Keeps the pending
    exception, for finalizers may run. */
-static void drop_origin(PyGreenlet *origin) {
+static void COLD drop_origin(PyGreenlet *origin) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     Py_DECREF(origin);
@@ -208,12 +212,10 @@ static inline PyObject *jump(struct rl_thread *thread, PyGreenlet *to, PyObject 
     return landed(thread);
 }
 
-/* jump() to a suspended greenlet, with the memory for it. Sets MemoryError, with
-   nothing changed, when there is none. */
-static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
+/* cross() to a greenlet whose stack must be copied back first. */
+static PyObject *__attribute__((noinline))
+cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     struct rl_stack *stack = &to->impl->stack;
-    if (likely(rl_stack_is_resident(stack)))
-        return jump(thread, to, value, 1);
     rl_stack_prefetch(stack);
     __builtin_prefetch((char *)to->impl + 128);
     __builtin_prefetch((char *)to->impl + 192);
@@ -224,6 +226,14 @@ static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject
         return PyErr_NoMemory();
     }
     return jump(thread, to, value, 0);
+}
+
+/* jump() to a suspended greenlet, with the memory for it. Sets MemoryError, with
+   nothing changed, when there is none. */
+static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
+    if (likely(rl_stack_is_resident(&to->impl->stack)))
+        return jump(thread, to, value, 1);
+    return cross_copying(thread, to, value);
 }
 
 /* ---- Starting --------------------------------------------------------- */

@@ -111,24 +111,19 @@ static int finalize_from_dealloc(PyObject *object) {
     }
     _Py_NewReference(object);
     Py_SET_REFCNT(object, count);
+    if (!PyObject_GC_IsTracked(object))
+        PyObject_GC_Track(object); /* The deallocator of a subclass has untracked it. */
     /* The deallocator of a subclass is about to give up its reference. */
     if (PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HEAPTYPE))
         Py_INCREF(Py_TYPE(object));
     return -1;
 }
 
-static void greenlet_dealloc(PyObject *object) {
-    PyGreenlet *self = (PyGreenlet *)object;
+/* Frees an untracked greenlet that is not suspended. */
+static void dismantle(PyGreenlet *self) {
     struct rl_greenlet *g = self->impl;
-    if (g->state == RL_SUSPENDED) {
-        if (finalize_from_dealloc(object) < 0)
-            return;
-        if (g->state == RL_SUSPENDED)
-            rl_greenlet_drop(self);
-    }
-    PyObject_GC_UnTrack(object);
     if (self->weakreflist)
-        PyObject_ClearWeakRefs(object);
+        PyObject_ClearWeakRefs((PyObject *)self);
     Py_CLEAR(g->run);
     Py_CLEAR(g->callable);
     Py_CLEAR(g->kwargs);
@@ -136,6 +131,26 @@ static void greenlet_dealloc(PyObject *object) {
     Py_CLEAR(g->parent);
     Py_CLEAR(self->dict);
     rl_greenlet_free(self);
+}
+
+static void greenlet_dealloc(PyObject *object) {
+    PyGreenlet *self = (PyGreenlet *)object;
+    if (self->impl->state == RL_SUSPENDED) {
+        if (finalize_from_dealloc(object) < 0)
+            return;
+        if (self->impl->state == RL_SUSPENDED)
+            rl_greenlet_drop(self);
+    }
+    PyGreenlet *parent = self->impl->parent;
+    PyObject_GC_UnTrack(object);
+    if (parent && Py_REFCNT(parent) == 1) {
+        /* It goes too, and perhaps a long line of ancestors: not one within the other. */
+        Py_TRASHCAN_BEGIN(object, greenlet_dealloc)
+        dismantle(self);
+        Py_TRASHCAN_END
+    } else {
+        dismantle(self);
+    }
 }
 
 static int greenlet_traverse(PyObject *object, visitproc visit, void *arg) {

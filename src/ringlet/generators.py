@@ -113,8 +113,8 @@ class Generator(Generic[T]):
     def __del__(self) -> None:
         body = self._body
         if self._started and not self._executing and not body.finished:
-            # When another thread drops the generator, its own one ends the greenlet.
-            with contextlib.suppress(GreenletError):
+            # Dropped by another thread, it is ended when its own thread ends.
+            with contextlib.suppress(GreenletError, ValueError):
                 self.close()
 
     def _step(self, enter: Callable[..., Any], *args: Any) -> T:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ringlet import _core
-from ringlet.errors import Deadlock
+from ringlet.errors import Deadlock, GreenletExit
 from ringlet.sched.clock import Clock, SystemClock
 from ringlet.sched.report import deadlock_report
 from ringlet.sched.timers import Timer, Timers
@@ -171,11 +171,18 @@ class Hub:
 
 
 def _call(f: Callable[..., object], *args: Any) -> None:
-    """Call what somebody has left here; what it raises is its own business."""
+    """Call what somebody has left here; what it raises is its own business.
+
+    SystemExit and KeyboardInterrupt are the main program's. Either way f has been called.
+    """
     try:
         f(*args)
+    except GreenletExit:
+        raise
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException as error:
+        _core.throw_main(error)
 
 
 _SIGNALS = sorted(signal.valid_signals())

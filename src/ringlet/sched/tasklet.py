@@ -177,8 +177,10 @@ def spawn_later(
 ) -> Tasklet[T]:
     """Make a tasklet that calls f(*args, **kwargs) in `seconds` from now. Returns it at once.
 
-    kill() before that keeps it from starting.
+    kill() before that keeps it from starting. Raises ValueError for a negative time or NaN.
     """
+    if not seconds >= 0:
+        raise ValueError(f"cannot start a tasklet {seconds!r} seconds from now: give 0 or more")
     tasklet = Tasklet(f, args, kwargs)
     hub = _core.hub()
     timer = hub.timers.add(hub.clock.time() + seconds, _start_if_new, tasklet)
@@ -199,7 +201,10 @@ def tasklets() -> list[_core.Tasklet[Any]]:
 
 
 def run(f: Callable[..., Any] | None = None, /, *args: Any, **kwargs: Any) -> Any:
-    """Call f(*args, **kwargs), then wait until no other tasklet is left. Returns what f did."""
+    """Call f(*args, **kwargs), then wait until no other tasklet is left. Returns what f did.
+
+    One that spawn_later() has made and that has not started by then does not count.
+    """
     value = f(*args, **kwargs) if f is not None else None
     wait_until_gone(_core.living)
     return value

@@ -66,6 +66,8 @@ class Listener:
 def _resolve(address: tuple[Any, ...]) -> tuple[int, Any]:
     """The family and the numeric form of host and port. The host "" means every IPv4 interface."""
     host, port = address[:2]
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise ValueError(f"port {port} does not exist: give 1 to 65535, or 0 for any free one")
     try:
         found = getaddrinfo(host or "0.0.0.0", port, 0, stdlib.SOCK_STREAM, 0, stdlib.AI_PASSIVE)
     except stdlib.gaierror as error:
