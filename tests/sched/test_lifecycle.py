@@ -28,9 +28,29 @@ spawn(waiter, "never began", schedule)
 def test_a_tasklet_that_will_not_end_is_dropped_and_named() -> None:
     outcome = run_isolated(
         """
-from ringlet import Channel, TaskletExit, schedule, spawn
+from ringlet import TaskletExit, schedule, sleep, spawn
 from ringlet.sched import lifecycle
 lifecycle.PATIENCE = 0.05
+def stubborn():
+    while True:
+        try:
+            sleep(0.01)
+        except TaskletExit:
+            pass
+spawn(stubborn)
+schedule()
+"""
+    )
+    assert "stubborn" in outcome.stderr
+    assert "did not end" in outcome.stderr
+
+
+def test_a_tasklet_that_nothing_can_wake_is_dropped_at_once() -> None:
+    outcome = run_isolated(
+        """
+from ringlet import Channel, TaskletExit, schedule, spawn
+from ringlet.sched import lifecycle
+lifecycle.PATIENCE = 3600
 def stubborn():
     while True:
         try:
@@ -42,7 +62,7 @@ schedule()
 """
     )
     assert "stubborn" in outcome.stderr
-    assert "dropped" in outcome.stderr
+    assert "what can never come" in outcome.stderr
 
 
 def test_a_forked_child_has_only_the_tasklet_that_forked() -> None:
