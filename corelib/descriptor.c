@@ -199,6 +199,24 @@ static int park(struct rl_descriptors *all, int fd, struct rl_waiter *waiter, Py
     return 0;
 }
 
+/* Ends a wait for a descriptor of somebody who will not tell us when it is closed:
+   with the last one the timer goes. Returns `result`, or -1 with an exception set
+   that is newer than the one pending. */
+static int leave_no_alarm(struct rl_descriptors *all, int fd, int result) {
+    if (all->table[fd].first)
+        return result;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (cancel_alarm(&all->table[fd]) < 0) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return -1;
+    }
+    PyErr_Restore(type, value, traceback);
+    return result;
+}
+
 int rl_descriptor_wait(struct rl_descriptors *all, int fd, uint32_t serial, int mask,
                        double deadline, const char *doing, PyObject *shown) {
     if (fd < 0) {
@@ -225,6 +243,8 @@ int rl_descriptor_wait(struct rl_descriptors *all, int fd, uint32_t serial, int 
         result = park(all, fd, waiter, shown);
     }
     give_waiter(all, waiter);
+    if (serial == 0)
+        result = leave_no_alarm(all, fd, result);
     Py_DECREF(all);
     return result < 0 ? -1 : 0;
 }

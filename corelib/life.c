@@ -144,6 +144,9 @@ static void hub_run(struct rl_ring *ring, struct rl_tasklet *hub) {
             }
             Py_DECREF(error);
             Py_XDECREF(traceback);
+            /* The main program gets to see it even if the next attempt fails, too. What
+               is thrown at the hub here is what the loop finds set. */
+            (void)rl_ring_yield(ring);
         }
         Py_CLEAR(result);
     }

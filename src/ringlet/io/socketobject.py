@@ -235,10 +235,10 @@ class socket(stdlib.socket):  # noqa: N801
         return fd
 
     def setsockopt(self, level: int, option: int, *value: Any) -> None:
-        _setsockopt(self, level, option, *value)
         if level == stdlib.IPPROTO_TCP and option == TCP_ULP:
             # With TLS in the kernel a read stops at the end of a record.
             self._endpoint.plain = False
+        _setsockopt(self, level, option, *value)
 
 
 # The standard library's methods as they are without us. Looked up once: calling them this way is

@@ -84,7 +84,7 @@ class SelectorPoller:
 
     def forget(self, fd: int, /) -> None:
         # Selectors forget the descriptor before they tell the kernel, which may know it no more.
-        with suppress(KeyError, OSError):
+        with suppress(KeyError, ValueError, OSError):
             self._selector.unregister(fd)
 
     def poll(self, timeout: float | None, /) -> list[tuple[int, int]]:

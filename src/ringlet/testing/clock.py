@@ -33,7 +33,8 @@ class FakeClock:
             poll(None)
             return
         poll(0)
-        self.now += timeout
+        if _core.begin_poll():  # nobody was woken, so everybody waits for the time to come
+            self.now += timeout
 
 
 @contextlib.contextmanager
