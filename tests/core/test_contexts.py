@@ -1,6 +1,8 @@
 """Every greenlet has a context of its own, empty at first, which gr_context shows and sets."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
@@ -267,3 +269,31 @@ gc.collect()
 print("ended")
 """
     assert run_isolated(program).stdout == "ended\n"
+
+
+def test_several_greenlets_can_share_a_context() -> None:
+    shared = Context()
+    shared.run(VAR.set, ())
+
+    def work(name: str) -> None:
+        for _ in range(3):
+            VAR.set((*VAR.get(), name))
+            park()
+
+    children = [greenlet(work), greenlet(work)]
+    for name, child in zip("ab", children, strict=True):
+        child.gr_context = shared
+        child.switch(name)
+    for _ in range(3):
+        for child in children:
+            child.switch()
+    assert shared[VAR] == tuple("ababab")
+
+
+def test_a_context_in_a_cycle_with_its_greenlet_is_collected() -> None:
+    child = greenlet(lambda: VAR.set(getcurrent()) and None)
+    child.switch()
+    reference = weakref.ref(child)
+    del child
+    gc.collect()
+    assert reference() is None

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from ringlet.core import greenlet, stack_statistics
-from tests.core.paths import WAYS, nested, park, push_out
+from tests.core.paths import WAYS, by_sorted, crowd, nested, park, push_out
 from tests.support.isolated import run_isolated
 
 
@@ -199,6 +200,7 @@ def test_the_default_limits_fit_in_a_slot_with_room_to_spare() -> None:
     """The deepest C recursion that the interpreter allows, many times over in one slot."""
     program = """
 import sys
+import threading
 from ringlet.core import getcurrent, greenlet, stack_statistics
 
 def deeper(depth):
@@ -317,3 +319,47 @@ def test_taking_nested_objects_apart_in_a_greenlet() -> None:
         greenlet(work).switch()
     work()
     assert ended == 4 * 5
+
+
+def test_parser_and_compiler_find_enough_stack() -> None:
+    def work() -> str:
+        with pytest.raises((RecursionError, MemoryError)):  # which of them is up to the parser
+            eval("-" * 50_000 + "1")
+        return "alive"
+
+    assert greenlet(work).switch() == "alive"
+
+
+def test_a_thread_with_a_small_stack_has_large_greenlets() -> None:
+    outcomes = []
+
+    def work() -> None:
+        with pytest.raises(RecursionError):
+            sorting_that_sorts()
+        outcomes.append("alive")
+
+    before = threading.stack_size(256 * 1024)
+    try:
+        thread = threading.Thread(target=lambda: greenlet(work).switch())
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert outcomes == ["alive"]
+
+
+def test_deep_and_shallow_ones_take_turns() -> None:
+    def work(number: int) -> int:
+        total = number
+        for depth in (10, 300, 1, 150):
+            total += nested(depth, lambda: by_sorted(park))
+        return total
+
+    children = [greenlet(work) for _ in range(30)]
+    with crowd(20):
+        for number, child in enumerate(children):
+            child.switch(number)
+        for _ in range(3):
+            for child in reversed(children):
+                child.switch(1)
+    assert [child.switch(1) for child in children] == [number + 4 for number in range(30)]

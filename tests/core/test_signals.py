@@ -144,3 +144,28 @@ def test_an_interrupt_from_the_keyboard_passes_through_greenlets() -> None:
             greenlet(lambda: greenlet(work).switch()).switch()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_handler_may_start_and_end_greenlets() -> None:
+    results = []
+
+    def handle(*_: object) -> None:
+        parked = greenlet(park)
+        parked.switch()
+        results.append(greenlet(lambda: "from a fresh one").switch())
+
+    with handler(handle):
+        greenlet(lambda: every_way(interrupt)).switch()
+    assert results == ["from a fresh one"]
+
+
+def test_a_handler_may_drop_the_greenlet_it_interrupts() -> None:
+    children = []
+
+    def work() -> str:
+        every_way(interrupt)
+        return "ran to the end"
+
+    children.append(greenlet(work))
+    with handler(lambda *_: children.clear()):
+        assert children[0].switch() == "ran to the end"
