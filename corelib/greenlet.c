@@ -238,26 +238,32 @@ static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject
 
 /* ---- Starting --------------------------------------------------------- */
 
-/* Gives a new greenlet its stack. Returns 0, or -1 with MemoryError set and
-   nothing changed; a pending exception is kept on success only. */
-static int begin(struct rl_thread *thread, PyGreenlet *self) {
-    struct rl_greenlet *g = self->impl;
-    g->block = rl_slab_take(&blocks);
-    if (!g->block || rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
-        if (g->block)
-            rl_slab_give(&blocks, g->block);
-        g->block = NULL;
-        PyErr_NoMemory();
-        return -1;
-    }
-    g->stack.reserve = (char *)g->block + RL_CHUNK_BYTES;
-    rl_pystate_init(&g->py, thread->ts, g->block, g->py.context);
+/* Makes a new greenlet one of the started ones; `block`, from the slab, becomes
+   its own. It still needs a slot. */
+static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *block) {
+    g->block = block;
+    g->stack.reserve = (char *)block + RL_CHUNK_BYTES;
+    rl_pystate_init(&g->py, thread->ts, block, g->py.context);
     g->thread = thread;
     g->prev = NULL;
     g->next = thread->started;
     if (g->next)
         g->next->prev = g;
     thread->started = g;
+}
+
+/* Gives a new greenlet its stack. Returns 0, or -1 with MemoryError set and
+   nothing changed; a pending exception is kept on success only. */
+static int begin(struct rl_thread *thread, PyGreenlet *self) {
+    struct rl_greenlet *g = self->impl;
+    void *block = rl_slab_take(&blocks);
+    if (!block || rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
+        if (block)
+            rl_slab_give(&blocks, block);
+        PyErr_NoMemory();
+        return -1;
+    }
+    enlist(thread, g, block);
     return 0;
 }
 
@@ -356,25 +362,47 @@ static PyObject *exit_as_value(PyObject *result) {
     return value;
 }
 
-/* Starts a new greenlet with `*result`, which becomes its tuple of arguments.
-   Returns as find_run; unless it is 1, nothing has changed. */
-static int start_with(struct rl_thread *thread, PyGreenlet *to, PyObject **result) {
+int rl_greenlet_make_room(struct rl_thread *thread, PyGreenlet *to) {
+    /* Nothing of the running stack will have to be copied. */
+    thread->current->impl->stack.sp = NULL;
+    if (rl_stack_prepare(&thread->stacks, NULL, &to->impl->stack) == 0)
+        return 0;
+    PyErr_NoMemory();
+    return -1;
+}
+
+/* Finds what a new greenlet will be started with: `*result` becomes its tuple of
+   arguments. Returns as find_run; unless it is 1, nothing has changed. */
+static int ready_to_start(PyGreenlet *to, PyObject **result) {
     int found = find_run(to);
-    if (found > 0 && begin(thread, to) < 0) {
+    if (found <= 0 || !*result)
+        return found;
+    PyObject *args = PyTuple_Pack(1, *result);
+    if (!args) {
         forget_run(to->impl);
         return -1;
     }
-    if (found > 0 && *result)
-        Py_SETREF(*result, PyTuple_Pack(1, *result));
-    return found;
+    Py_SETREF(*result, args);
+    return 1;
 }
 
-/* Chooses who goes on when `self` has ended with `*result`, by the rule for raw
-   greenlets: the nearest living ancestor, which may have to be started. An
-   ancestor that cannot take it passes the error on to its own parent. Returns a
-   new reference. */
-static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **result) {
-    PyGreenlet *to = (PyGreenlet *)Py_XNewRef((PyObject *)self->impl->parent);
+/* Ends the wait of a parked greenlet that is to be entered. Returns 1, or -1 with
+   an exception set. */
+static int unparked(struct rl_thread *thread, PyGreenlet *to) {
+    if (rl_parking.unpark(to) < 0)
+        return -1;
+    /* That may have run anything, and somebody else may be in the way now. */
+    if (rl_greenlet_make_way(thread, to) == 0)
+        return 1;
+    rl_greenlet_drop(to); /* The scheduler has forgotten it: nobody would ever resume it. */
+    return -1;
+}
+
+/* Chooses who goes on with `*result`, by the rule for raw greenlets: the nearest
+   living one from `to` on upwards, which may have to be started. One that cannot
+   take it passes the error on to its own parent. `to` is stolen and may be NULL.
+   Returns a new reference; entering it cannot fail. */
+static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *to, PyObject **result) {
     while (to) {
         struct rl_greenlet *g = to->impl;
         if (g->state != RL_DEAD) {
@@ -383,10 +411,10 @@ static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **r
                 refuse_thread(thread, to);
             else if (g->parked && *result)
                 rl_parking.refuse(to);
-            else if (g->parked)
-                found = rl_parking.unpark(to) < 0 ? -1 : 1;
-            else
-                found = g->state == RL_NEW ? start_with(thread, to, result) : 1;
+            else if (g->state == RL_NEW)
+                found = ready_to_start(to, result);
+            else if (rl_greenlet_make_way(thread, to) == 0)
+                found = g->parked ? unparked(thread, to) : 1;
             if (found > 0)
                 return to;
             if (found == 0)
@@ -403,36 +431,45 @@ static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *self, PyObject **r
     return (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
 }
 
+/* Chooses who goes on now that `self` has ended with `*result`. Returns a new
+   reference; entering it cannot fail. */
+static PyGreenlet *successor(struct rl_thread *thread, PyGreenlet *self, PyObject **result) {
+    const struct rl_body *body = self->impl->body;
+    PyGreenlet *to = body && body->next ? body->next(self, result) : NULL;
+    if (!to) {
+        to = self->impl->parent;
+    } else {
+        if (likely(rl_greenlet_make_way(thread, to) == 0))
+            return (PyGreenlet *)Py_NewRef((PyObject *)to);
+        Py_CLEAR(*result);
+        to = to->impl->parent;
+    }
+    return heir(thread, (PyGreenlet *)Py_XNewRef((PyObject *)to), result);
+}
+
 /* Ends the running greenlet, whose outcome is `result` (stolen; NULL: what is
    set was raised). */
 static void __attribute__((noreturn, noinline))
 finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     struct rl_greenlet *g = self->impl;
     result = exit_as_value(result);
-    PyGreenlet *to = g->body && g->body->next ? g->body->next(self, &result) : NULL;
-    if (!to)
-        to = heir(thread, self, &result);
-    else if (to->impl->state == RL_NEW && begin(thread, to) < 0)
-        Py_FatalError("ringlet: no memory to start the next greenlet when one has ended");
-    else
-        Py_INCREF(to);
+    PyGreenlet *to = successor(thread, self, &result);
     struct rl_greenlet *h = to->impl;
-    /* Nothing of this stack will have to be copied. */
-    g->stack.sp = NULL;
     if (unlikely(g->undying))
         Py_DECREF(self);
-    if (!rl_stack_is_resident(&h->stack) && rl_stack_prepare(&thread->stacks, NULL, &h->stack) < 0)
-        Py_FatalError("ringlet: no memory to leave a greenlet that has ended");
     /* From here on no Python code runs before `to` does. */
     unlink_started(g);
     g->py.context = rl_pystate_context(thread->ts);
-    rl_pystate_enter(thread->ts, &h->py, &h->stack);
     Py_CLEAR(g->py.exc_bottom.exc_value); /* None, once an exception has been handled. */
     g->state = RL_DEAD;
     g->resumable_by = NULL;
     g->thread = NULL;
-    rl_slab_give(&blocks, g->block);
+    if (h->state == RL_NEW)
+        enlist(thread, h, g->block); /* It inherits the block, and then the slot. */
+    else
+        rl_slab_give(&blocks, g->block);
     g->block = NULL;
+    rl_pystate_enter(thread->ts, &h->py, &h->stack);
     h->state = RL_RUNNING;
     h->resumable_by = NULL;
     thread->value = result;

@@ -501,17 +501,46 @@ static int unpark(PyGreenlet *greenlet) {
 
 /* ---- Leaving for good ------------------------------------------------------ */
 
+/* There is no memory to enter any ready tasklet: lets the main greenlet go on, for
+   that needs none, with MemoryError. Returns it. */
+static PyGreenlet *tell_main(struct rl_ring *ring, struct rl_tasklet *next) {
+    PyGreenlet *greenlet = ring->thread->main;
+    struct rl_tasklet *main = ring->main;
+    if (greenlet->impl->parked) {
+        /* Where it is parked it finds that it has not left: see STAYED. */
+        ring->current = next;
+        next->state = RL_TASKLET_RUNNING;
+    } else {
+        /* It waits for another greenlet of the main tasklet, which is lost. */
+        PyGreenlet *lost = (PyGreenlet *)Py_XNewRef((PyObject *)main->resume);
+        if (!main->next)
+            link_before(next, main);
+        ring->current = main;
+        main->state = RL_TASKLET_RUNNING;
+        come_back(main);
+        if (lost)
+            rl_greenlet_drop(lost);
+        Py_XDECREF(lost);
+        rl_ring_end_wait(main, 1);
+    }
+    PyErr_NoMemory();
+    return greenlet;
+}
+
 PyGreenlet *rl_ring_leave_for_good(struct rl_ring *ring, PyObject **value) {
     struct rl_tasklet *after = ring->current->next;
     remove_ready(ring->current);
     struct rl_tasklet *to = next_turn(ring, after), *first = to;
     PyGreenlet *door;
-    /* One that no greenlet can be made for now stays ready. */
-    while (!(door = entrance(ring, to))) {
+    /* One that there is no memory to enter stays ready. */
+    while (!(door = entrance(ring, to)) ||
+           unlikely(rl_greenlet_make_way(ring->thread, door) < 0)) {
         PyErr_Clear();
         to = to->next;
-        if (to == first)
-            Py_FatalError("ringlet: no memory to start any of the ready tasklets");
+        if (to == first) {
+            *value = NULL;
+            return tell_main(ring, first);
+        }
     }
     to->state = RL_TASKLET_RUNNING;
     ring->current = to;

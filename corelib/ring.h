@@ -165,7 +165,8 @@ void rl_ring_append(struct rl_ring *ring, struct rl_tasklet *tasklet);
 void rl_ring_remove(struct rl_tasklet *tasklet);
 
 /* The current tasklet has ended and left: moves the pointer on. Returns the
-   greenlet to enter, borrowed, and puts what to hand to it in *value. */
+   greenlet to enter, borrowed, for which rl_greenlet_make_way has succeeded, and
+   puts what to hand to it in *value: NULL with an exception set throws. */
 PyGreenlet *rl_ring_leave_for_good(struct rl_ring *ring, PyObject **value);
 
 /* What is behind rl_thread.slow, done on arrival. Keeps the pending exception. */

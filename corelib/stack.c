@@ -169,12 +169,16 @@ static struct rl_slot *map_slot(struct rl_stacks *stacks) {
 }
 
 int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct rl_stack *running) {
-    struct rl_slot *slot = stacks->free;
-    if (slot) {
+    struct rl_slot *slot;
+    /* An emptied slot may have been taken by one of the stacks bound to it. */
+    while ((slot = stacks->free)) {
         stacks->free = slot->next_free;
         slot->next_free = NULL;
         slot->is_free = 0;
-    } else {
+        if (!slot->occupant)
+            break;
+    }
+    if (!slot) {
         if (stacks->mapped < stacks->limit)
             slot = map_slot(stacks);
         if (!slot && stacks->mapped == 0)
@@ -330,7 +334,13 @@ static void empty_slot(struct rl_stacks *stacks, struct rl_slot *slot) {
 void rl_stack_leave(struct rl_stacks *stacks, struct rl_stack *from, struct rl_stack *to) {
     struct rl_slot *slot = from->slot;
     void *nowhere;
-    rl_stack_drop(stacks, from);
+    if (to->slot) {
+        rl_stack_drop(stacks, from);
+    } else {
+        rl_stack_drop(NULL, from);
+        slot->occupant = NULL;
+        to->slot = slot;
+    }
     if (rl_stack_is_resident(to))
         rl_switch(&nowhere, to->sp);
     stacks->leaving = NULL;

@@ -92,7 +92,8 @@ void rl_stack_exchange(struct rl_stacks *stacks, struct rl_stack *from, struct r
 
 /* Ends `from`, the running stack, and enters `to`; rl_stack_prepare has
    succeeded if `to` is not resident. Frees the copy buffer of `from`, and its
-   slot for others. Never returns. */
+   slot for others. A `to` that is not bound gets that slot: a new stack can be
+   entered so without memory. Never returns. */
 void rl_stack_leave(struct rl_stacks *stacks, struct rl_stack *from, struct rl_stack *to)
     __attribute__((noreturn));
 

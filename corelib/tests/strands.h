@@ -50,7 +50,7 @@ static int go(struct strand *to) {
 /* Ends the running strand. Its heir can be entered without memory, or there is some. */
 static void end(void) {
     struct strand *from = current, *to = from->heir ? from->heir : &main_strand;
-    if (!rl_stack_is_resident(&to->stack))
+    if (to->stack.slot && !rl_stack_is_resident(&to->stack))
         check(rl_stack_prepare(&stacks, NULL, &to->stack) == 0);
     from->ended = 1;
     current = to;

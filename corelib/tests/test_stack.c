@@ -137,6 +137,22 @@ static void an_emptied_slot_is_offered_once(void) {
     check(strands[2].state == 2 && strands[3].state == 1);
 }
 
+static void an_emptied_slot_that_was_taken_again_is_not_offered(void) {
+    static struct strand first, second, third, fourth;
+    begin(2, 0);
+    make(&first, come_back);
+    make(&second, come_back);
+    make(&third, return_at_once);
+    check(third.stack.slot == first.stack.slot);
+    go(&first);
+    go(&third);
+    check(stacks.free == first.stack.slot);
+    go(&first);
+    make(&fourth, come_back);
+    check(fourth.stack.slot == second.stack.slot);
+    check(!stacks.free && !first.stack.slot->is_free);
+}
+
 /* ---- Copying ------------------------------------------------------------------- */
 
 static void while_slots_last_nothing_is_copied(void) {
@@ -305,6 +321,40 @@ static void a_stack_ends_into_a_new_one(void) {
     go(&strands[0]);
     check(strands[0].ended && strands[1].ended && strands[2].state == 1);
     check(stacks.evictions == 0);
+}
+
+/* Ends a stack into one that is not bound, without memory. */
+static void bequeath(unsigned slots, int hard) {
+    static struct strand one, other, third;
+    begin(slots, hard);
+    make(&third, fill_large);
+    make(&one, return_at_once);
+    go(&third);
+    struct rl_slot *slot = one.stack.slot;
+    memset(&other, 0, sizeof other);
+    other.body = come_back;
+    one.heir = &other;
+    if (slots == 2 && !hard)
+        granted = 0;
+    go(&one);
+    granted = -1;
+    check(one.ended && other.state == 1 && other.stack.slot == slot && !slot->is_free);
+    check(!one.stack.slot && !stacks.free);
+    go(&third);
+    go(&other);
+    check(other.state == 2 && third.state == 1);
+}
+
+static void an_unbound_stack_inherits_the_slot(void) {
+    bequeath(2, 0);
+}
+
+static void an_unbound_stack_inherits_a_shared_slot(void) {
+    bequeath(1, 0);
+}
+
+static void an_unbound_stack_inherits_in_hard_mode(void) {
+    bequeath(2, 1);
 }
 
 static void dropped_in_any_order(void) {
@@ -556,6 +606,8 @@ static const struct test tests[] = {
     {"the only slot is shared even so", the_only_slot_is_shared_even_so},
     {"emptied slots are used first", emptied_slots_are_used_first},
     {"an emptied slot is offered once", an_emptied_slot_is_offered_once},
+    {"an emptied slot that was taken again is not offered",
+     an_emptied_slot_that_was_taken_again_is_not_offered},
     {"while slots last nothing is copied", while_slots_last_nothing_is_copied},
     {"what shares a slot is copied", what_shares_a_slot_is_copied},
     {"the running stack may be in the target's slot", the_running_stack_may_be_in_the_targets_slot},
@@ -565,6 +617,9 @@ static const struct test tests[] = {
     {"a stack ends into one that was copied out", a_stack_ends_into_one_that_was_copied_out},
     {"a stack ends into a resident one", a_stack_ends_into_a_resident_one},
     {"a stack ends into a new one", a_stack_ends_into_a_new_one},
+    {"an unbound stack inherits the slot", an_unbound_stack_inherits_the_slot},
+    {"an unbound stack inherits a shared slot", an_unbound_stack_inherits_a_shared_slot},
+    {"an unbound stack inherits in hard mode", an_unbound_stack_inherits_in_hard_mode},
     {"dropped in any order", dropped_in_any_order},
     {"a stack may outlive its slots", a_stack_may_outlive_its_slots},
     {"hard mode evicts at every switch and poisons", hard_mode_evicts_at_every_switch_and_poisons},
