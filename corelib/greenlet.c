@@ -243,7 +243,7 @@ static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject
 static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *block) {
     g->block = block;
     g->stack.reserve = (char *)block + RL_CHUNK_BYTES;
-    rl_pystate_init(&g->py, thread->ts, block, g->py.context);
+    rl_pystate_init(&g->py, thread->ts, block, g->py.context, g->stack.slot);
     g->thread = thread;
     g->prev = NULL;
     g->next = thread->started;
@@ -457,6 +457,7 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     struct rl_greenlet *h = to->impl;
     if (unlikely(g->undying))
         Py_DECREF(self);
+    Py_CLEAR(g->py.executor);
     /* From here on no Python code runs before `to` does. */
     unlink_started(g);
     g->py.context = rl_pystate_context(thread->ts);
@@ -730,6 +731,7 @@ void rl_greenlet_drop(PyGreenlet *self) {
     g->block = NULL;
     rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
     Py_CLEAR(g->py.context);
+    Py_CLEAR(g->py.executor);
     if (g->undying)
         Py_DECREF(self);
 }

@@ -7,6 +7,7 @@
 #include "greenlet.h"
 #include "greenlet_type.h"
 #include "netio.h"
+#include "pystate.h"
 #include "ring.h"
 #include "switch/switch.h"
 #include "thread.h"
@@ -43,7 +44,7 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
         return NULL;
     if (module)
         return Py_NewRef(module);
-    if (rl_thread_configure() < 0)
+    if (rl_pystate_setup() < 0 || rl_thread_configure() < 0)
         return NULL;
     rl_greenlet_init();
     if (!cache || strcmp(cache, "0") != 0)

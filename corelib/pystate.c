@@ -3,29 +3,69 @@
 #define Py_BUILD_CORE_MODULE 1
 #include "pystate.h"
 
-#include <internal/pycore_frame.h>
-#include <internal/pycore_gc.h>
-#include <internal/pycore_interp.h>
-
-#if PY_VERSION_HEX < 0x030B0000 || PY_VERSION_HEX >= 0x030E0000
-#error "ringlet supports CPython 3.11, 3.12 and 3.13"
+#if PY_VERSION_HEX < 0x030B0000 || PY_VERSION_HEX >= 0x03100000
+#error "ringlet supports CPython 3.11, 3.12, 3.13, 3.14 and 3.15"
 #endif
 
-#define HAS_CFRAME (PY_VERSION_HEX < 0x030D0000)        /* Frames hang on a _PyCFrame. */
-#define HAS_USE_TRACING (PY_VERSION_HEX < 0x030C0000)   /* Each _PyCFrame knows if we trace. */
-#define HAS_ENTRY_FRAMES (PY_VERSION_HEX >= 0x030C0000) /* Some frames live on the C stack. */
-#define HAS_C_DEPTH (PY_VERSION_HEX >= 0x030C0000)      /* C recursion is counted by itself. */
+#define BEFORE_3_12 (PY_VERSION_HEX < 0x030C0000)
+#define BEFORE_3_13 (PY_VERSION_HEX < 0x030D0000)
+#define BEFORE_3_14 (PY_VERSION_HEX < 0x030E0000)
+#define BEFORE_3_15 (PY_VERSION_HEX < 0x030F0000)
 
-#if PY_VERSION_HEX >= 0x030D0000
-#define C_DEPTH_LIMIT Py_C_RECURSION_LIMIT
-#elif HAS_C_DEPTH
+#define HAS_CFRAME BEFORE_3_13        /* Frames hang on a _PyCFrame. */
+#define HAS_USE_TRACING BEFORE_3_12   /* Each _PyCFrame knows if we trace. */
+#define HAS_ENTRY_FRAMES !BEFORE_3_12 /* Some frames live on the C stack. */
+#define HAS_C_DEPTH (!BEFORE_3_12 && BEFORE_3_14) /* C recursion is counted by itself. */
+#define HAS_C_BOUNDS !BEFORE_3_14     /* C recursion is limited by the stack's addresses. */
+#define HAS_EXECUTORS !BEFORE_3_14    /* The thread state knows which compiled code it runs. */
+#define HAS_BASE_FRAME !BEFORE_3_15   /* The frame chain ends at a frame in the thread state. */
+
+#if BEFORE_3_14
+#include <internal/pycore_frame.h>
+#else
+#include <internal/pycore_interpframe_structs.h>
+#endif
+#include <internal/pycore_gc.h>
+#include <internal/pycore_interp.h>
+#include <internal/pycore_runtime.h>
+
+#if HAS_C_BOUNDS
+#include <internal/pycore_tstate.h>
+
+#include "bounds.h"
+#endif
+
+#if HAS_C_DEPTH && BEFORE_3_13
 #define C_DEPTH_LIMIT C_RECURSION_LIMIT
+#elif HAS_C_DEPTH
+#define C_DEPTH_LIMIT Py_C_RECURSION_LIMIT
 #endif
 
 /* What a shallow greenlet has live on its C stack when it is suspended. */
+#if BEFORE_3_14
 const size_t rl_pystate_copy_bytes = 768;
+#else
+const size_t rl_pystate_copy_bytes = 1152;
+#endif
 
 _Static_assert(sizeof(((PyThreadState *)0)->tracing) == sizeof(int), "tracing is an int");
+
+int rl_pystate_setup(void) {
+#if HAS_C_BOUNDS
+    return rl_bounds_find(PyThreadState_Get(), sizeof(_PyThreadStateImpl));
+#else
+    return 0;
+#endif
+}
+
+void rl_pystate_adopt(PyThreadState *ts, struct rl_slot *own) {
+#if HAS_C_BOUNDS
+    rl_bounds_adopt(ts, own);
+#else
+    (void)ts;
+    (void)own;
+#endif
+}
 
 /* Stores what belongs to the running greenlet. */
 static inline void save(const PyThreadState *ts, struct rl_pystate *to) {
@@ -34,11 +74,13 @@ static inline void save(const PyThreadState *ts, struct rl_pystate *to) {
 #else
     to->frame = ts->current_frame;
 #endif
-#if HAS_C_DEPTH
-    to->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
-    to->c_depth = ts->c_recursion_remaining;
-#else
+#if BEFORE_3_12
     to->depth = ts->recursion_limit - ts->recursion_remaining;
+#else
+    to->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+#endif
+#if HAS_C_DEPTH
+    to->c_depth = ts->c_recursion_remaining;
 #endif
     memcpy(to->tracing, &ts->tracing, sizeof to->tracing);
     to->exc_info = ts->exc_info;
@@ -51,6 +93,13 @@ static inline void save(const PyThreadState *ts, struct rl_pystate *to) {
 #elif HAS_CFRAME
     to->trash = ts->trash.delete_nesting;
 #endif
+#if HAS_EXECUTORS
+    /* The interpreter keeps alive only the code that a thread state names. A
+       reference that is not needed any more is dropped here, while nothing has
+       been changed yet, and not on landing. */
+    if (to->executor != ts->current_executor)
+        Py_XSETREF(to->executor, Py_XNewRef(ts->current_executor));
+#endif
 }
 
 /* Makes `from`, whose stack is `stack`, what the interpreter works on. */
@@ -61,11 +110,13 @@ static inline void load(PyThreadState *ts, const struct rl_pystate *from,
 #else
     ts->current_frame = from->frame;
 #endif
-#if HAS_C_DEPTH
-    ts->py_recursion_remaining = ts->py_recursion_limit - from->depth;
-    ts->c_recursion_remaining = from->c_depth;
-#else
+#if BEFORE_3_12
     ts->recursion_remaining = ts->recursion_limit - from->depth;
+#else
+    ts->py_recursion_remaining = ts->py_recursion_limit - from->depth;
+#endif
+#if HAS_C_DEPTH
+    ts->c_recursion_remaining = from->c_depth;
 #endif
     memcpy(&ts->tracing, from->tracing, sizeof from->tracing);
 #if HAS_USE_TRACING
@@ -89,19 +140,36 @@ static inline void load(PyThreadState *ts, const struct rl_pystate *from,
 #elif HAS_CFRAME
     ts->trash.delete_nesting = from->trash;
 #endif
+#if HAS_EXECUTORS
+    ts->current_executor = from->executor;
+#endif
 }
 
 void rl_pystate_swap(PyThreadState *ts, struct rl_pystate *from, struct rl_pystate *to,
                      const struct rl_stack *stack) {
     save(ts, from);
     load(ts, to, stack);
+#if HAS_C_BOUNDS
+    rl_bounds_set(ts, stack->slot);
+#endif
 }
 
 void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_stack *stack) {
     load(ts, to, stack);
+#if HAS_C_BOUNDS
+    if (stack->slot) /* Else it inherits the slot that the bounds are set for. */
+        rl_bounds_set(ts, stack->slot);
+#endif
 }
 
-void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, PyObject *context) {
+void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, PyObject *context,
+                     struct rl_slot *slot) {
+#if HAS_C_BOUNDS
+    if (slot && !slot->bounds[0])
+        rl_bounds_of_slot(slot);
+#else
+    (void)slot;
+#endif
     _PyStackChunk *chunk = block;
     chunk->previous = NULL;
     chunk->size = RL_CHUNK_BYTES;
@@ -130,22 +198,33 @@ void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, P
     cframe->previous = &ts->root_cframe;
     state->frame = cframe;
 #else
+#if HAS_BASE_FRAME
+    state->frame = ts->base_frame;
+#else
     (void)ts;
     state->frame = NULL;
 #endif
+#endif
 }
 
+/* The first of `frame` and its callers that is not on the suspended `stack`, where
+   the interpreter has its entry frames; or NULL. They are known by their address:
+   the frame at which 3.15's chains end looks the same, and is not on a stack. */
+static _PyInterpreterFrame *off_stack(_PyInterpreterFrame *frame, const struct rl_stack *stack) {
+    while (frame && rl_stack_has(stack, frame))
+        frame = ((_PyInterpreterFrame *)rl_stack_where(stack, frame))->previous;
+    return frame;
+}
+
+/* The top frame of a suspended greenlet that is not an entry frame, or NULL. While
+   a call's variables are dropped, an entry frame can be the top one. */
+static _PyInterpreterFrame *top_frame(const struct rl_pystate *state, const struct rl_stack *stack) {
 #if HAS_CFRAME
-/* The top frame of a suspended greenlet, or NULL. */
-static _PyInterpreterFrame *top_frame(const struct rl_pystate *state, const struct rl_stack *stack) {
-    return ((_PyCFrame *)rl_stack_where(stack, state->frame))->current_frame;
-}
+    return off_stack(((_PyCFrame *)rl_stack_where(stack, state->frame))->current_frame, stack);
 #else
-static _PyInterpreterFrame *top_frame(const struct rl_pystate *state, const struct rl_stack *stack) {
-    (void)stack;
-    return state->frame;
-}
+    return off_stack(state->frame, stack);
 #endif
+}
 
 void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct rl_pystate *main) {
     save(ts, from);
@@ -153,6 +232,12 @@ void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct
     ts->cframe = &ts->root_cframe;
 #else
     ts->current_frame = NULL;
+#endif
+#if HAS_BASE_FRAME
+    ts->current_frame = ts->base_frame;
+#endif
+#if HAS_EXECUTORS
+    ts->current_executor = main->executor;
 #endif
     ts->exc_info = &ts->exc_state;
     ts->context = main->context;
@@ -163,11 +248,13 @@ void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct
 
 #if HAS_ENTRY_FRAMES
 void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack) {
-    if (stack->copied)
-        return; /* Its eviction has done it. */
-    for (_PyInterpreterFrame *frame = top_frame(state, stack); frame; frame = frame->previous)
-        while (frame->previous && frame->previous->owner == FRAME_OWNED_BY_CSTACK)
-            frame->previous = frame->previous->previous;
+    for (_PyInterpreterFrame *frame = top_frame(state, stack); frame; frame = frame->previous) {
+        frame->previous = off_stack(frame->previous, stack);
+#if HAS_BASE_FRAME
+        if (frame->previous && frame->previous->owner == FRAME_OWNED_BY_INTERPRETER)
+            frame->previous = NULL;
+#endif
+    }
 }
 
 /* An entry frame uses neither f_locals nor frame_obj. While its stack is copied
@@ -176,12 +263,7 @@ void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
     void **link = &state->hidden;
     _PyInterpreterFrame *frame = top_frame(state, stack);
     while (frame) {
-        _PyInterpreterFrame *first = frame->previous, *next = first;
-        _PyInterpreterFrame *copy = rl_stack_where(stack, next);
-        while (copy != next) { /* Entry frames can follow one another. */
-            next = copy->previous;
-            copy = rl_stack_where(stack, next);
-        }
+        _PyInterpreterFrame *first = frame->previous, *next = off_stack(first, stack);
         if (next != first) {
             _PyInterpreterFrame *entry = rl_stack_where(stack, first);
             entry->f_locals = (PyObject *)frame;
@@ -254,7 +336,13 @@ PyObject *rl_pystate_context(PyThreadState *ts) {
 }
 
 int rl_pystate_is_collecting(PyThreadState *ts) {
+#if BEFORE_3_13
     return ts->interp->gc.collecting;
+#else
+    /* Says what is where, for patch releases differ in that. */
+    const struct _Py_DebugOffsets *offsets = &_PyRuntime.debug_offsets;
+    return *(int *)((char *)ts->interp + offsets->interpreter_state.gc + offsets->gc.collecting);
+#endif
 }
 
 int rl_pystate_is_finalizing(void) {

@@ -20,6 +20,8 @@ struct rl_pystate {
     int tracing[2];             /* Nesting of trace functions, and the event they see. */
     _PyErr_StackItem exc_bottom; /* Where exc_info of a new greenlet begins. */
     void *frame_bottom[3];      /* 3.11, 3.12: the _PyCFrame of a new greenlet. */
+    PyObject *executor;         /* 3.14 and later: the compiled code it was in when it was last
+                                   suspended, or NULL; owned. */
     void *hidden;               /* While evicted: entry frames taken out of the frame chain,
                                    as addresses in the copy. See rl_pystate_evicted. */
 };
@@ -29,9 +31,18 @@ struct rl_pystate {
 #define RL_CHUNK_BYTES 1024
 extern const size_t rl_pystate_copy_bytes;
 
+/* Finds out about the interpreter that runs us. Called once. Returns 0, or -1 with
+   ImportError set: it is one that cannot be served. */
+int rl_pystate_setup(void);
+
+/* Notes what `ts` has to say about the calling thread's own stack. */
+void rl_pystate_adopt(PyThreadState *ts, struct rl_slot *own);
+
 /* Sets up what a new greenlet starts with: no frames, no exception, `context`
-   (a stolen reference, may be NULL), and `block` as its first data chunk. */
-void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, PyObject *context);
+   (a stolen reference, may be NULL), and `block` as its first data chunk. It will
+   run in `slot`; NULL: in the slot that the running greenlet leaves to it. */
+void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, PyObject *context,
+                     struct rl_slot *slot);
 
 /* Saves what belongs to the running greenlet and loads what belongs to `to`,
    whose stack is `stack`. A pending exception stays where it is. */
@@ -47,9 +58,10 @@ void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_
    Touches no stack, for the thread's own may be gone. */
 void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct rl_pystate *main);
 
-/* Takes the entry frames of 3.12 and later, which are on its stack, out of the
-   frame chain of a suspended greenlet that will never be entered again. What is
-   left of the chain stays valid as long as its data stack does. */
+/* Takes what ends before they do out of the frame chain of a suspended greenlet
+   that will never be entered again: the entry frames of 3.12 and later, which are on
+   its stack, and the base frame of 3.15, which is in the thread state. What is left
+   of the chain stays valid as long as its data stack does. */
 void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack);
 
 /* From 3.12 on the interpreter links frames through its own C stack. Once a

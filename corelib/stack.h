@@ -19,6 +19,8 @@ struct rl_slot {
     char *low;                 /* Lowest usable address; the guard page lies below. */
     struct rl_slot *next_free; /* The next slot in rl_stacks.free, while this one is there. */
     int is_free;               /* Whether this slot is in rl_stacks.free. */
+    uintptr_t bounds[3];       /* For the layer above: what it wants to know of this slot on each
+                                  switch. All zero until it sets them. */
 };
 
 struct rl_stack {
@@ -114,6 +116,12 @@ static inline void *rl_stack_where(const struct rl_stack *stack, void *address) 
     if (at >= low && at < low + stack->copied)
         return stack->copy + (at - low);
     return address;
+}
+
+/* Whether a suspended stack's live bytes include the one that lives at `address`. */
+static inline int rl_stack_has(const struct rl_stack *stack, const void *address) {
+    const char *at = address;
+    return at >= rl_stack_low(stack) && at < stack->slot->base;
 }
 
 /* What a copy of a suspended stack takes in bytes; 0 for one that was never entered. */

@@ -100,6 +100,7 @@ static void thread_end(PyObject *capsule) {
     thread->main->impl->resumable_by = NULL;
     /* The thread state owns the context it runs in. */
     thread->main->impl->py.context = NULL;
+    Py_CLEAR(thread->main->impl->py.executor);
     PyGreenlet *main = thread->main;
     Py_DECREF(thread->current);
     if (here) {
@@ -137,6 +138,7 @@ struct rl_thread *rl_thread_new(void) {
     thread->stacks.evicted = stack_evicted;
     thread->stacks.restored = stack_restored;
     thread->ts = ts;
+    rl_pystate_adopt(ts, &thread->stacks.own);
     thread->main = main;
     thread->current = (PyGreenlet *)Py_NewRef((PyObject *)main);
     thread->pass = thread;

@@ -57,12 +57,17 @@ def growth(body: Callable[[], object]) -> Counter[str]:
     return grown
 
 
+_forget_lookups = (
+    sys._clear_internal_caches if sys.version_info >= (3, 13) else sys._clear_type_cache
+)
+
+
 def _collected() -> list[object]:
     """All objects the collector knows after it has run."""
     for _ in range(2):  # a finalizer may leave garbage of its own
         gc.collect()
     # It keeps the names that were looked up, one by one until it is full.
-    sys._clear_type_cache()
+    _forget_lookups()
     return gc.get_objects()
 
 
