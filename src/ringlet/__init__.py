@@ -37,10 +37,11 @@ from ringlet.sched import (
     spawn_later,
     tasklets,
 )
+from ringlet.version import VERSION
 
 error = GreenletError
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = (
     "Cancelled",

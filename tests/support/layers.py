@@ -13,7 +13,7 @@ PACKAGE = "ringlet"
 # From the bottom up; those on one line do not know each other. A folder or module of the package
 # that stands nowhere here is a breach: whoever adds a layer says where it belongs.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_core",),
+    ("_core", "version"),
     ("errors",),
     ("core",),
     ("generators", "sched"),

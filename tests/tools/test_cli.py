@@ -110,6 +110,12 @@ def test_serves_and_stops_on_a_signal(folder, app, number):
         assert ends(process) == (0, "", "")
 
 
+def test_it_says_its_version(folder):
+    version = importlib.metadata.version("ringlet")
+    outcome = run(folder, "--version")
+    assert (outcome.returncode, outcome.stdout) == (0, f"ringlet {version}\n")
+
+
 def test_serves_the_example():
     with serving(ROOT, "examples.hello:app") as (process, port):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/?name=Ada") as answer:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from ringlet.sched import spawn
 from ringlet.servers import WSGIServer
+from ringlet.version import VERSION
 
 #: Seconds that requests under way get to end once the server is told to stop.
 GRACE = 5.0
@@ -81,6 +82,7 @@ def command_line() -> argparse.ArgumentParser:
     """All commands and their options."""
     layout = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="ringlet", description=DESCRIPTION, formatter_class=layout)
+    parser.add_argument("--version", action="version", version=f"ringlet {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     serve_parser = commands.add_parser(
         "serve",
