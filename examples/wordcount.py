@@ -13,6 +13,7 @@ from any other iterable.
 
 import argparse
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
@@ -43,13 +44,23 @@ def count_words(text: Iterable[str], splitters: int = 4) -> Counter[str]:
     return counter.result()
 
 
+def count_file(name: str) -> Counter[str]:
+    """How often each word occurs in the file `name`, or in what is typed if that is '-'."""
+    if name == "-":
+        return count_words(sys.stdin)
+    with open(name, encoding="utf-8") as text:
+        return count_words(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Count the words of a text file.")
-    parser.add_argument("file", type=argparse.FileType(encoding="utf-8"), help="'-' reads stdin")
+    parser.add_argument("file", help="'-' reads stdin")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="how many to print")
     options = parser.parse_args()
-    with options.file:
-        counts = count_words(options.file)
+    try:
+        counts = count_file(options.file)
+    except OSError as error:
+        parser.error(f"can't open {options.file!r}: {error.strerror}")
     for word, count in counts.most_common(options.top):
         print(f"{count:7}  {word}")
     print(f"{counts.total():7}  words, {len(counts)} different ones")

@@ -184,7 +184,9 @@ def load_module(name: str) -> Any:
 
 def import_failure(name: str, error: BaseException) -> CommandError:
     """What to say when a module was found and its own code raised `error`."""
-    what = traceback.format_exception_only(error)[-1].strip().partition("\n")[0]
+    # By hand, for the traceback module may import what is missing once more to give advice.
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    what = f"{type(error).__name__}: {text}".strip().partition("\n")[0]
     if isinstance(error, SyntaxError):
         where = f"{error.filename}, line {error.lineno}"
     else:
