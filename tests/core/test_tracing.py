@@ -196,6 +196,13 @@ def interpreter_traced(setter: Callable[[Any], None], events: Events) -> Iterato
         setter(None)
 
 
+# From 3.12 on the interpreter rewrites the code of all frames it knows to run when tracing changes.
+# It does not know those of suspended greenlets, which is harmless, but not what its assertions say.
+stale_code = pytest.mark.skipif(
+    hasattr(sys, "gettotalrefcount") and sys.version_info >= (3, 12),
+    reason="a debug build of CPython asserts that it has rewritten the code of all running frames",
+)
+
 setters = pytest.mark.parametrize("setter", [sys.settrace, sys.setprofile])
 
 
@@ -250,6 +257,7 @@ def test_a_tracer_set_while_it_is_suspended_sees_the_rest(setter) -> None:
         ]
 
 
+@stale_code
 @setters
 def test_a_tracer_removed_while_it_is_suspended_sees_no_more(setter) -> None:
     events: Events = []
@@ -263,6 +271,7 @@ def test_a_tracer_removed_while_it_is_suspended_sees_no_more(setter) -> None:
     assert seen == events == [("call", "body"), ("call", "leaf")]
 
 
+@stale_code
 @setters
 def test_a_tracer_set_inside_sees_what_follows_outside(setter) -> None:
     events: Events = []
@@ -298,6 +307,7 @@ def test_switches_among_many_are_traced_each_in_its_own(setter) -> None:
     assert events.count(("return", "body")) == 150
 
 
+@stale_code
 @setters
 def test_a_trace_function_that_switches_silences_nobody(setter) -> None:
     """Tracing is off within a trace function, but not in the greenlet it switches to."""
@@ -322,6 +332,7 @@ def test_a_trace_function_that_switches_silences_nobody(setter) -> None:
     child.throw()
 
 
+@stale_code
 def test_a_greenlet_started_in_a_trace_function_is_traced() -> None:
     events: Events = []
     started = []
