@@ -88,7 +88,7 @@ size_t rl_bounds_find_by_value(PyThreadState *ts, size_t bytes) {
     /* The interpreter counts the guard page in or leaves it out. */
     uintptr_t top = (uintptr_t)low + size;
     found = size ? scan(ts, bytes, (uintptr_t)low, top, top + guard) : 0;
-    if (found) {
+    if (found && !soft_margin) {
         /* It puts both limits at multiples of one distance. */
         uintptr_t *words = words_at(ts, found);
         hard_margin = words[SOFT] - words[HARD];

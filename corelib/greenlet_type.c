@@ -487,6 +487,12 @@ static PyObject *stack_statistics(PyObject *module, PyObject *unused) {
                          stacks->evictions, "evicted_bytes", stacks->evicted_bytes);
 }
 
+static PyObject *stack_bounds(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return rl_pystate_bounds(rl_pystate_current());
+}
+
 static PyMethodDef functions[] = {
     {"getcurrent", getcurrent, METH_NOARGS,
      PyDoc_STR("getcurrent()\n--\n\nThe running greenlet of the calling thread.")},
@@ -500,6 +506,10 @@ static PyMethodDef functions[] = {
      PyDoc_STR("stack_statistics()\n--\n\n"
                "A dict about the calling thread's stacks: slots (the most there may be), mapped,\n"
                "slot_bytes, evictions (stacks copied out so far) and evicted_bytes.")},
+    {"_stack_bounds", stack_bounds, METH_NOARGS,
+     PyDoc_STR("_stack_bounds()\n--\n\n"
+               "For tests, from CPython 3.14 on: where a thread state has the bounds of its stack, by\n"
+               "two ways to find out, and these bounds: (offset, offset, (top, soft, hard)).")},
     {NULL, NULL, 0, NULL},
 };
 

@@ -67,6 +67,21 @@ void rl_pystate_adopt(PyThreadState *ts, struct rl_slot *own) {
 #endif
 }
 
+PyObject *rl_pystate_bounds(PyThreadState *ts) {
+#if HAS_C_BOUNDS
+    struct rl_slot now = {0};
+    const size_t bytes = sizeof(_PyThreadStateImpl);
+    rl_bounds_adopt(ts, &now);
+    return Py_BuildValue("nn(KKK)", (Py_ssize_t)rl_bounds_find_by_setting(ts, bytes),
+                         (Py_ssize_t)rl_bounds_find_by_value(ts, bytes),
+                         (unsigned long long)now.bounds[0], (unsigned long long)now.bounds[1],
+                         (unsigned long long)now.bounds[2]);
+#else
+    (void)ts;
+    return Py_NewRef(Py_None);
+#endif
+}
+
 /* Stores what belongs to the running greenlet. */
 static inline void save(const PyThreadState *ts, struct rl_pystate *to) {
 #if HAS_CFRAME

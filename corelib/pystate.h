@@ -38,6 +38,11 @@ int rl_pystate_setup(void);
 /* Notes what `ts` has to say about the calling thread's own stack. */
 void rl_pystate_adopt(PyThreadState *ts, struct rl_slot *own);
 
+/* For tests: what the interpreter knows of the stack it runs on, as the tuple (top,
+   soft limit, hard limit), and the offsets of these by each way to find them. Returns
+   a new reference: (offset, offset, tuple), None before 3.14; NULL with an exception set. */
+PyObject *rl_pystate_bounds(PyThreadState *ts);
+
 /* Sets up what a new greenlet starts with: no frames, no exception, `context`
    (a stolen reference, may be NULL), and `block` as its first data chunk. It will
    run in `slot`; NULL: in the slot that the running greenlet leaves to it. */

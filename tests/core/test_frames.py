@@ -212,6 +212,36 @@ def test_frames_of_a_killed_greenlet_outlive_it() -> None:
     frames.clear()
 
 
+def test_one_that_parks_while_a_calls_variables_are_dropped() -> None:
+    """The frame of that call is gone already. If C code made the call, then what is left on top
+    is a frame of the interpreter's own, on the C stack."""
+    main = getcurrent()
+    dying = []
+
+    def ends_slowly():
+        try:
+            main.switch()
+        finally:
+            dying.append(getcurrent())
+            main.switch()
+
+    def holder(_: object) -> int:
+        held = greenlet(ends_slowly)
+        held.switch()
+        return 0
+
+    def body():
+        return sorted([1], key=holder)
+
+    child = greenlet(body)
+    child.switch()
+    child.switch()
+    push_out()
+    assert names(child.gr_frame) == ["body"]
+    dying.pop().switch()
+    assert child.dead
+
+
 def test_a_traceback_holds_the_frames_of_both_sides() -> None:
     def bad():
         raise KeyError("bad")
