@@ -205,10 +205,12 @@ static inline PyObject *jump(struct rl_thread *thread, PyGreenlet *to, PyObject 
     thread->value = value;
     thread->origin = from;
     thread->current = (PyGreenlet *)Py_NewRef((PyObject *)to);
-    if (likely(resident))
+    if (likely(resident)) {
+        rl_stack_announce(&g->stack);
         rl_switch(&f->stack.sp, g->stack.sp);
-    else
+    } else {
         rl_stack_exchange(&thread->stacks, &f->stack, &g->stack);
+    }
     return landed(thread);
 }
 

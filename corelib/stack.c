@@ -10,16 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#endif
-#ifdef WITH_ASAN
+#ifdef RL_ASAN
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef RL_VALGRIND /* Given to the compiler by who wants to run under valgrind. */
 #include <valgrind/memcheck.h>
@@ -42,11 +35,11 @@ void rl_stack_set_reserve(size_t bytes) {
 
 /* Copies like memcpy, but is invisible to the address sanitizer, which objects
    to reading across the guard zones of a live stack. */
-#ifdef WITH_ASAN
+#ifdef RL_ASAN
 __attribute__((noinline, no_sanitize("address")))
 #endif
 static void copy_bytes(void *to, const void *from, size_t count) {
-#ifdef WITH_ASAN
+#ifdef RL_ASAN
     /* Volatile, or the compiler would put the sanitizer's own memcpy here. */
     volatile char *out = to;
     const volatile char *in = from;
@@ -59,7 +52,7 @@ static void copy_bytes(void *to, const void *from, size_t count) {
 
 /* Tells the address sanitizer and valgrind that a slot's memory has a new meaning. */
 static void unpoison(const struct rl_slot *slot) {
-#ifdef WITH_ASAN
+#ifdef RL_ASAN
     if (slot->low)
         __asan_unpoison_memory_region(slot->low, (size_t)(slot->base - slot->low));
 #elif defined(RL_VALGRIND)
@@ -69,6 +62,24 @@ static void unpoison(const struct rl_slot *slot) {
     (void)slot;
 #endif
 }
+
+#ifdef RL_ASAN
+/* The calling thread's own stack, which rl_stacks.own does not know the bounds of. */
+static _Thread_local struct {
+    void *low;
+    size_t bytes;
+} own_stack;
+
+void rl_stack_announce(const struct rl_stack *to) {
+    const struct rl_slot *slot = to->slot;
+    if (slot->low)
+        __sanitizer_start_switch_fiber(NULL, slot->low, (size_t)(slot->base - slot->low));
+    else
+        __sanitizer_start_switch_fiber(NULL, own_stack.low, own_stack.bytes);
+    /* Nothing but the switch itself runs before the other stack does. */
+    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+}
+#endif
 
 /* The size of the calling thread's own stack in bytes, or 0 when unknown. */
 static size_t thread_stack_bytes(void) {
@@ -81,6 +92,10 @@ static size_t thread_stack_bytes(void) {
     if (pthread_attr_getstack(&attributes, &low, &bytes) != 0)
         bytes = 0;
     pthread_attr_destroy(&attributes);
+#ifdef RL_ASAN
+    own_stack.low = low;
+    own_stack.bytes = bytes;
+#endif
     return bytes;
 #else
     return pthread_get_stacksize_np(pthread_self());
@@ -313,6 +328,7 @@ void rl_stack_exchange(struct rl_stacks *stacks, struct rl_stack *from, struct r
     stacks->leaving = from;
     stacks->coming = to;
     stacks->abandoned = NULL;
+    rl_stack_announce(to);
     if (from->slot == to->slot || stacks->hard) {
         rl_switch_via(&from->sp, stacks->scratch, settle, stacks);
     } else {
@@ -341,6 +357,7 @@ void rl_stack_leave(struct rl_stacks *stacks, struct rl_stack *from, struct rl_s
         slot->occupant = NULL;
         to->slot = slot;
     }
+    rl_stack_announce(to);
     if (rl_stack_is_resident(to))
         rl_switch(&nowhere, to->sp);
     stacks->leaving = NULL;

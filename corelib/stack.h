@@ -11,6 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RL_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define RL_ASAN 1
+#endif
+
 struct rl_stack;
 
 struct rl_slot {
@@ -83,6 +92,16 @@ static inline int rl_stack_is_resident(const struct rl_stack *to) {
    out of memory. `running` is NULL when the running stack ends. Returns 0, or -1
    with nothing changed. */
 int rl_stack_prepare(struct rl_stacks *stacks, struct rl_stack *running, struct rl_stack *to);
+
+/* Tells the address sanitizer that the next thing to run is `to`: its reports, and
+   what it does about a function that does not return, need the stack's bounds. */
+#ifdef RL_ASAN
+void rl_stack_announce(const struct rl_stack *to);
+#else
+static inline void rl_stack_announce(const struct rl_stack *to) {
+    (void)to;
+}
+#endif
 
 /* Asks for the memory that an exchange to `to` will copy. A hint: call it some
    work ahead of the exchange. */
