@@ -493,6 +493,12 @@ static PyObject *stack_bounds(PyObject *module, PyObject *unused) {
     return rl_pystate_bounds(rl_pystate_current());
 }
 
+static PyObject *unwind_at_thread_end(PyObject *module, PyObject *flag) {
+    (void)module;
+    int unwind = PyObject_IsTrue(flag);
+    return unwind < 0 ? NULL : PyBool_FromLong(rl_thread_unwind_at_end(unwind));
+}
+
 static PyMethodDef functions[] = {
     {"getcurrent", getcurrent, METH_NOARGS,
      PyDoc_STR("getcurrent()\n--\n\nThe running greenlet of the calling thread.")},
@@ -506,6 +512,10 @@ static PyMethodDef functions[] = {
      PyDoc_STR("stack_statistics()\n--\n\n"
                "A dict about the calling thread's stacks: slots (the most there may be), mapped,\n"
                "slot_bytes, evictions (stacks copied out so far) and evicted_bytes.")},
+    {"_unwind_at_thread_end", unwind_at_thread_end, METH_O,
+     PyDoc_STR("_unwind_at_thread_end(flag)\n--\n\n"
+               "Whether GreenletExit is raised in greenlets that are suspended when their thread ends,\n"
+               "in any thread from now on; else they are dropped. Returns what held before.")},
     {"_stack_bounds", stack_bounds, METH_NOARGS,
      PyDoc_STR("_stack_bounds()\n--\n\n"
                "For tests, from CPython 3.14 on: where a thread state has the bounds of its stack, by\n"

@@ -12,7 +12,8 @@ enum { DEFAULT_SLOTS = 64, MOST_SLOTS = 256 };
 static struct {
     unsigned slots; /* Slots per thread. */
     int hard;       /* Hard mode. */
-} settings = {DEFAULT_SLOTS, 0};
+    int unwind;     /* Greenlets that a thread leaves behind are ended by GreenletExit. */
+} settings = {DEFAULT_SLOTS, 0, 1};
 
 int rl_thread_configure(void) {
     const char *slots = getenv("RINGLET_SLOTS"), *hard = getenv("RINGLET_HARD");
@@ -31,6 +32,12 @@ int rl_thread_configure(void) {
         settings.slots = 1;
     }
     return 0;
+}
+
+int rl_thread_unwind_at_end(int unwind) {
+    int before = settings.unwind;
+    settings.unwind = unwind;
+    return before;
 }
 
 static void stack_evicted(struct rl_stack *stack) {
@@ -90,7 +97,7 @@ static void thread_end(PyObject *capsule) {
         abandon_current(thread);
     if (thread->end_ring)
         thread->end_ring(thread, python);
-    end_greenlets(thread, python);
+    end_greenlets(thread, python && settings.unwind);
     for (size_t i = 0; i < thread->doomed_count; i++)
         Py_DECREF(thread->doomed[i]);
     PyMem_Free(thread->doomed);

@@ -71,4 +71,9 @@ void rl_thread_reap(struct rl_thread *thread);
    poisoned). Returns 0, or -1 with ValueError set. */
 int rl_thread_configure(void);
 
+/* Whether greenlets that are suspended when their thread ends, in any thread from
+   now on, are ended by GreenletExit, as is usual, or dropped without running.
+   Returns what held before. */
+int rl_thread_unwind_at_end(int unwind);
+
 #endif

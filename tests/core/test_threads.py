@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ringlet import GreenletError, GreenletExit, getcurrent, greenlet
+from ringlet._core import _unwind_at_thread_end
 from ringlet.core import stack_statistics
 from tests.core.paths import chain, every_way, park
 from tests.support.isolated import run_isolated
@@ -272,6 +273,56 @@ def test_one_that_refuses_to_end_is_dropped_with_its_thread() -> None:
     child = in_thread(leave)
     assert child.dead
     assert child.gr_frame is None
+
+
+@pytest.fixture
+def nothing_unwinds():
+    """Threads end as they do for programs written for greenlet."""
+    before = _unwind_at_thread_end(False)
+    yield before
+    assert _unwind_at_thread_end(before) is False
+
+
+@leaks_by_design
+def test_greenlets_can_be_dropped_with_their_thread_without_running(nothing_unwinds) -> None:
+    """A hub that takes every exception for a failed callback would never let its thread end."""
+    log = []
+
+    def hub():
+        while True:
+            try:
+                every_way(park)
+            except BaseException as error:
+                log.append(error)
+
+    def leave():
+        child = greenlet(hub)
+        child.switch()
+        return child
+
+    child = in_thread(leave)
+    assert nothing_unwinds is True
+    assert (log, child.dead, child.gr_frame) == ([], True, None)
+
+
+def test_one_that_is_unreferenced_before_its_thread_ends_is_always_unwound(
+    nothing_unwinds,
+) -> None:
+    log = []
+
+    def body():
+        try:
+            every_way(park)
+        finally:
+            log.append(threading.get_ident())
+
+    def leave():
+        greenlet(body).switch()
+        gc.collect()
+        return threading.get_ident()
+
+    ident = in_thread(leave)
+    assert log == [ident]
 
 
 @leaks_by_design
