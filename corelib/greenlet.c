@@ -181,6 +181,7 @@ static void COLD drop_origin(PyGreenlet *origin) {
 static inline PyObject *landed(struct rl_thread *thread) {
     PyObject *value = thread->value;
     PyGreenlet *origin = thread->origin;
+    rl_pystate_landed(thread->ts);
     if (unlikely(thread->tracer != NULL))
         value = report(thread, origin, value);
     if (unlikely(Py_REFCNT(origin) == 1))

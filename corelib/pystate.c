@@ -29,6 +29,10 @@
 #include <internal/pycore_interp.h>
 #include <internal/pycore_runtime.h>
 
+#ifdef Py_GIL_DISABLED
+#include <internal/pycore_critical_section.h>
+#endif
+
 #if HAS_C_BOUNDS
 #include <internal/pycore_tstate.h>
 
@@ -50,7 +54,41 @@ const size_t rl_pystate_copy_bytes = 1152;
 
 _Static_assert(sizeof(((PyThreadState *)0)->tracing) == sizeof(int), "tracing is an int");
 
+#ifdef Py_GIL_DISABLED
+/* Whether the GIL is on: it is while a module is imported that has not said it can
+   do without, unless the process was told to run without at all costs. */
+static int has_gil(void) {
+    PyObject *ask = PySys_GetObject("_is_gil_enabled");
+    PyObject *answer = ask ? PyObject_CallNoArgs(ask) : NULL;
+    PyErr_Clear();
+    Py_XDECREF(answer);
+    return answer == Py_True;
+}
+
+/* Sets ImportError and returns -1 where a build that can run without the GIL cannot
+   be served; else returns 0. */
+static int check_free_threading(void) {
+#if BEFORE_3_14
+    if (has_gil())
+        return 0;
+    PyErr_SetString(PyExc_ImportError,
+                    "ringlet cannot be used without the GIL, which PYTHON_GIL=0 or -X gil=0 has "
+                    "turned off; leave that away, and importing ringlet turns the GIL on");
+#else
+    (void)has_gil;
+    PyErr_SetString(PyExc_ImportError,
+                    "ringlet cannot be used: free-threaded builds from CPython 3.14 on may free "
+                    "what only a suspended stack refers to; use the ordinary build");
+#endif
+    return -1;
+}
+#endif
+
 int rl_pystate_setup(void) {
+#ifdef Py_GIL_DISABLED
+    if (check_free_threading() < 0)
+        return -1;
+#endif
 #if HAS_C_BOUNDS
     return rl_bounds_find(PyThreadState_Get(), sizeof(_PyThreadStateImpl));
 #else
@@ -108,6 +146,13 @@ static inline void save(const PyThreadState *ts, struct rl_pystate *to) {
 #elif HAS_CFRAME
     to->trash = ts->trash.delete_nesting;
 #endif
+#ifdef Py_GIL_DISABLED
+    /* Locks that C code holds for the length of a call, in a chain through its stack.
+       They are let go as for any other wait, and taken again on landing. */
+    if (ts->critical_section)
+        _PyCriticalSection_SuspendAll((PyThreadState *)ts);
+    to->critical = ts->critical_section;
+#endif
 #if HAS_EXECUTORS
     /* The interpreter keeps alive only the code that a thread state names. A
        reference that is not needed any more is dropped here, while nothing has
@@ -158,7 +203,17 @@ static inline void load(PyThreadState *ts, const struct rl_pystate *from,
 #if HAS_EXECUTORS
     ts->current_executor = from->executor;
 #endif
+#ifdef Py_GIL_DISABLED
+    ts->critical_section = from->critical;
+#endif
 }
+
+#ifdef Py_GIL_DISABLED
+void rl_pystate_landed(PyThreadState *ts) {
+    if (ts->critical_section & _Py_CRITICAL_SECTION_INACTIVE)
+        _PyCriticalSection_Resume(ts);
+}
+#endif
 
 void rl_pystate_swap(PyThreadState *ts, struct rl_pystate *from, struct rl_pystate *to,
                      const struct rl_stack *stack) {
@@ -203,6 +258,9 @@ void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, P
     state->tracing[0] = 0;
     state->tracing[1] = -1;
     state->hidden = NULL;
+#ifdef Py_GIL_DISABLED
+    state->critical = 0;
+#endif
 #if HAS_C_DEPTH
     state->c_depth = C_DEPTH_LIMIT;
 #endif
@@ -369,9 +427,12 @@ int rl_pystate_is_finalizing(void) {
 }
 
 void rl_pystate_forget_finalized(PyObject *object) {
-    /* The collector keeps this flag in the object's header on all versions that
-       have a GIL. */
+#ifdef Py_GIL_DISABLED
+    object->ob_gc_bits &= (uint8_t)~_PyGC_BITS_FINALIZED;
+#else
+    /* In the header before the object. */
     _Py_AS_GC(object)->_gc_prev &= ~(uintptr_t)_PyGC_PREV_MASK_FINALIZED;
+#endif
 }
 
 PyThreadState *rl_pystate_current(void) {

@@ -22,6 +22,10 @@ struct rl_pystate {
     void *frame_bottom[3];      /* 3.11, 3.12: the _PyCFrame of a new greenlet. */
     PyObject *executor;         /* 3.14 and later: the compiled code it was in when it was last
                                    suspended, or NULL; owned. */
+#ifdef Py_GIL_DISABLED
+    uintptr_t critical;         /* Locks of its critical sections, let go while suspended: the
+                                   innermost section, tagged. */
+#endif
     void *hidden;               /* While evicted: entry frames taken out of the frame chain,
                                    as addresses in the copy. See rl_pystate_evicted. */
 };
@@ -53,6 +57,16 @@ void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, P
    whose stack is `stack`. A pending exception stays where it is. */
 void rl_pystate_swap(PyThreadState *ts, struct rl_pystate *from, struct rl_pystate *to,
                      const struct rl_stack *stack);
+
+/* First thing to call when a greenlet has been entered. May wait for locks that its
+   C code had let go, and release the GIL meanwhile. */
+#ifdef Py_GIL_DISABLED
+void rl_pystate_landed(PyThreadState *ts);
+#else
+static inline void rl_pystate_landed(PyThreadState *ts) {
+    (void)ts;
+}
+#endif
 
 /* Loads only: the running greenlet has ended. */
 void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_stack *stack);

@@ -13,6 +13,7 @@ there before the first look is frozen out of the collector meanwhile, which make
 import functools
 import gc
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Callable
 from types import FunctionType
@@ -124,10 +125,12 @@ def wants_leak_check(function: object) -> bool:
     """Whether a collected test can be checked from outside.
 
     One that checks itself need not be; Hypothesis's own records grow with every run, so a
-    property is checked by decorating what it calls.
+    property is checked by decorating what it calls. Interpreters that can run without the GIL free
+    what others free at once some time later, under pytest also later than a run's end.
     """
     return (
         isinstance(function, FunctionType)
+        and not sysconfig.get_config_var("Py_GIL_DISABLED")
         and not hasattr(function, "is_leak_checked")
         and not hasattr(function, "hypothesis")
     )
