@@ -30,8 +30,6 @@ static PyObject *greenlet_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 }
 
 static int set_run(PyObject *self, PyObject *run, void *closure);
-static int set_parent(PyObject *self, PyObject *parent, void *closure);
-
 static int greenlet_init(PyObject *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"run", "parent", NULL};
     PyObject *run = NULL, *parent = Py_None;
@@ -39,7 +37,7 @@ static int greenlet_init(PyObject *self, PyObject *args, PyObject *kwargs) {
         return -1;
     if (run && set_run(self, run, NULL) < 0)
         return -1;
-    return parent == Py_None ? 0 : set_parent(self, parent, NULL);
+    return parent == Py_None ? 0 : rl_greenlet_set_parent(self, parent);
 }
 
 /* greenlet(run) and greenlet(run, parent) without the detour through tuples. */
@@ -66,7 +64,7 @@ static PyObject *greenlet_vectorcall(PyObject *type, PyObject *const *args, size
     if (self && count > 0)
         self->impl->run = Py_NewRef(args[0]);
     if (self && count > 1 && args[1] != Py_None &&
-        set_parent((PyObject *)self, args[1], NULL) < 0)
+        rl_greenlet_set_parent((PyObject *)self, args[1]) < 0)
         Py_CLEAR(self);
     return (PyObject *)self;
 }
@@ -242,8 +240,7 @@ static PyObject *get_parent(PyObject *object, void *closure) {
     return Py_NewRef(parent ? (PyObject *)parent : Py_None);
 }
 
-static int set_parent(PyObject *object, PyObject *parent, void *closure) {
-    (void)closure;
+int rl_greenlet_set_parent(PyObject *object, PyObject *parent) {
     PyGreenlet *self = (PyGreenlet *)object, *root = NULL;
     if (!parent) {
         PyErr_SetString(PyExc_AttributeError, "can't delete attribute");
@@ -276,6 +273,11 @@ static int set_parent(PyObject *object, PyObject *parent, void *closure) {
     Py_INCREF(parent);
     Py_XSETREF(self->impl->parent, (PyGreenlet *)parent);
     return 0;
+}
+
+static int set_parent(PyObject *object, PyObject *parent, void *closure) {
+    (void)closure;
+    return rl_greenlet_set_parent(object, parent);
 }
 
 static PyObject *get_dead(PyObject *object, void *closure) {
@@ -499,6 +501,28 @@ static PyObject *unwind_at_thread_end(PyObject *module, PyObject *flag) {
     return unwind < 0 ? NULL : PyBool_FromLong(rl_thread_unwind_at_end(unwind));
 }
 
+static PyObject *thread_count(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyLong_FromSize_t(rl_thread_count);
+}
+
+static PyObject *trash_nesting(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyLong_FromLong(rl_pystate_trash(rl_pystate_current()));
+}
+
+static PyObject *set_thread_local(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    (void)module;
+    PyObject *dict = PyThreadState_GetDict();
+    if (count != 2 || !dict) {
+        PyErr_SetString(PyExc_TypeError, "_set_thread_local() takes a key and a value");
+        return NULL;
+    }
+    return PyDict_SetItem(dict, args[0], args[1]) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 static PyMethodDef functions[] = {
     {"getcurrent", getcurrent, METH_NOARGS,
      PyDoc_STR("getcurrent()\n--\n\nThe running greenlet of the calling thread.")},
@@ -516,6 +540,15 @@ static PyMethodDef functions[] = {
      PyDoc_STR("_unwind_at_thread_end(flag)\n--\n\n"
                "Whether GreenletExit is raised in greenlets that are suspended when their thread ends,\n"
                "in any thread from now on; else they are dropped. Returns what held before.")},
+    {"_thread_count", thread_count, METH_NOARGS,
+     PyDoc_STR("_thread_count()\n--\n\nHow many threads have greenlets; each has a main one.")},
+    {"_trash_nesting", trash_nesting, METH_NOARGS,
+     PyDoc_STR("_trash_nesting()\n--\n\n"
+               "How many deallocations of containers are under way in the running greenlet, as far\n"
+               "as CPython counts them; it does up to 3.12.")},
+    {"_set_thread_local", (PyCFunction)(void (*)(void))set_thread_local, METH_FASTCALL,
+     PyDoc_STR("_set_thread_local(key, value, /)\n--\n\n"
+               "Set an item of the dict that CPython keeps for C code in each thread.")},
     {"_stack_bounds", stack_bounds, METH_NOARGS,
      PyDoc_STR("_stack_bounds()\n--\n\n"
                "For tests, from CPython 3.14 on: where a thread state has the bounds of its stack, by\n"

@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include "arena.h"
+#include "capi.h"
 #include "channel.h"
 #include "greenlet.h"
 #include "greenlet_type.h"
@@ -50,9 +51,9 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
     if (!cache || strcmp(cache, "0") != 0)
         rl_arena_install();
     PyObject *fresh = PyModule_New("ringlet._core");
-    if (fresh && (rl_greenlet_type_init(fresh) < 0 || rl_ring_init(fresh) < 0 ||
-                  rl_tasklet_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
-                  rl_netio_init(fresh) < 0))
+    if (fresh && (rl_greenlet_type_init(fresh) < 0 || rl_capi_init(fresh) < 0 ||
+                  rl_ring_init(fresh) < 0 || rl_tasklet_init(fresh) < 0 ||
+                  rl_channel_init(fresh) < 0 || rl_netio_init(fresh) < 0))
         Py_CLEAR(fresh);
     module = Py_XNewRef(fresh);
     return fresh;

@@ -426,6 +426,17 @@ int rl_pystate_is_finalizing(void) {
 #endif
 }
 
+int rl_pystate_trash(PyThreadState *ts) {
+#if HAS_USE_TRACING
+    return ts->trash_delete_nesting;
+#elif HAS_CFRAME
+    return ts->trash.delete_nesting;
+#else
+    (void)ts;
+    return 0;
+#endif
+}
+
 void rl_pystate_forget_finalized(PyObject *object) {
 #ifdef Py_GIL_DISABLED
     object->ob_gc_bits &= (uint8_t)~_PyGC_BITS_FINALIZED;

@@ -107,6 +107,9 @@ int rl_pystate_is_collecting(PyThreadState *ts);
 /* Whether the interpreter is shutting down. */
 int rl_pystate_is_finalizing(void);
 
+/* The nesting of deallocations under way, where CPython counts them; else 0. */
+int rl_pystate_trash(PyThreadState *ts);
+
 /* Lets tp_finalize run once more for an object that survived it. */
 void rl_pystate_forget_finalized(PyObject *object);
 

@@ -5,6 +5,8 @@
 
 _Thread_local struct rl_thread *rl_thread_self RL_TLS_MODEL;
 
+size_t rl_thread_count;
+
 static const char STATE_KEY[] = "ringlet.thread"; /* In the thread state's dict. */
 
 enum { DEFAULT_SLOTS = 64, MOST_SLOTS = 256 };
@@ -118,6 +120,7 @@ static void thread_end(PyObject *capsule) {
             rl_stacks_term(&thread->stacks);
     }
     PyMem_RawFree(thread);
+    rl_thread_count--;
     Py_DECREF(main);
     PyErr_Restore(type, value, traceback);
 }
@@ -160,6 +163,7 @@ struct rl_thread *rl_thread_new(void) {
     }
     Py_DECREF(capsule);
     rl_thread_self = thread;
+    rl_thread_count++;
     return thread;
 
 fail:

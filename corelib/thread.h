@@ -46,6 +46,9 @@ struct rl_thread {
 #endif
 extern _Thread_local struct rl_thread *rl_thread_self RL_TLS_MODEL;
 
+/* How many there are. */
+extern size_t rl_thread_count;
+
 /* Makes the calling thread's. Returns it, or NULL with an exception set. */
 struct rl_thread *rl_thread_new(void);
 

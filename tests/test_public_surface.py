@@ -17,7 +17,7 @@ SURFACE = {
         *("ChannelClosed", "Deadlock", "GreenletError", "GreenletExit", "TaskletError"),
         *("Cancelled", "TaskletExit", "Timeout", "WouldBlock", "error"),
         # greenlets
-        *("getcurrent", "gettrace", "greenlet", "settrace"),
+        *("get_include", "getcurrent", "gettrace", "greenlet", "settrace"),
         # tasklets
         *("Tasklet", "call_threadsafe", "current", "excepthook", "main", "run", "schedule"),
         *("sleep", "spawn", "spawn_later", "tasklets"),

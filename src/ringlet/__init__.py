@@ -11,7 +11,7 @@ blocking calls that block only their caller. `import ringlet` loads those up to 
 """
 
 from ringlet.channels import Channel
-from ringlet.core import getcurrent, gettrace, greenlet, settrace
+from ringlet.core import get_include, getcurrent, gettrace, greenlet, settrace
 from ringlet.errors import (
     Cancelled,
     ChannelClosed,
@@ -60,6 +60,7 @@ __all__ = (
     "error",
     "excepthook",
     "generator",
+    "get_include",
     "getcurrent",
     "gettrace",
     "greenlet",

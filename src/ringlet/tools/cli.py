@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
+from ringlet.compat.greenlet import install as install_greenlet
 from ringlet.sched import spawn
 from ringlet.servers import WSGIServer
+from ringlet.tools.run import ProgramError, run_module, run_program
 from ringlet.version import VERSION
 
 #: Seconds that requests under way get to end once the server is told to stop.
@@ -26,7 +28,8 @@ GRACE = 5.0
 DESCRIPTION = """\
 Run programs on ringlet, the scheduler for plain blocking Python.
 
-  ringlet serve MODULE:APP    serve a WSGI application over HTTP
+  ringlet serve MODULE:APP           serve a WSGI application over HTTP
+  ringlet run --greenlet PROGRAM     run a program written for greenlet
 """
 
 SERVE_DESCRIPTION = """\
@@ -54,6 +57,23 @@ A second Ctrl-C ends it at once.
 """
 
 
+RUN_DESCRIPTION = """\
+Run a Python program as `python PROGRAM` would, on ringlet.
+
+Options for ringlet come before the program; all that follows it is for the
+program itself.
+"""
+
+RUN_EXAMPLES = """\
+examples:
+  ringlet run --greenlet server.py --port 8080
+      `import greenlet` gives ringlet's greenlets to server.py and to all that
+      it imports: gevent, eventlet, SQLAlchemy, Playwright
+  ringlet run --greenlet -m pytest tests
+      the same for a module, as python -m runs it
+"""
+
+
 class CommandError(Exception):
     """What the user gets to read instead of a result: one line, and the command ends."""
 
@@ -67,15 +87,43 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`, by default that of the process, and return its exit status."""
-    arguments = command_line().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    own, rest = split_run(argv) if argv[:1] == ["run"] else (argv, [])
+    arguments = command_line().parse_args(own)
     try:
+        if arguments.command == "run":
+            return run(arguments, rest)
         serve(arguments.app, arguments.host, arguments.port)
     except CommandError as error:
-        sys.stderr.write(f"ringlet serve: {error}\n")
+        sys.stderr.write(f"ringlet {arguments.command}: {error}\n")
         return 1
     except KeyboardInterrupt:  # before the server could take the signal for a wish to stop
         return 128 + signal.SIGINT
     return 0
+
+
+def split_run(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Divide the words after `ringlet` in those for `ringlet run` and those for its program."""
+    for place, word in enumerate(argv[1:], 1):
+        if word == "-m":
+            return argv[: place + 2], argv[place + 2 :]
+        if not word.startswith("-") or word == "-":
+            return argv[: place + 1], argv[place + 1 :]
+    return argv, []
+
+
+def run(arguments: argparse.Namespace, rest: list[str]) -> int:
+    """Run a program; returns its exit status. Raises CommandError."""
+    if arguments.greenlet:
+        install_greenlet()
+    try:
+        if arguments.module is not None:
+            return run_module(arguments.module, rest)
+        if arguments.program is None:
+            raise CommandError("which program? see 'ringlet run --help'")
+        return run_program(arguments.program, rest)
+    except ProgramError as error:
+        raise CommandError(str(error)) from error
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -83,7 +131,24 @@ def command_line() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="ringlet", description=DESCRIPTION, formatter_class=layout)
     parser.add_argument("--version", action="version", version=f"ringlet {VERSION}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, dest="command"
+    )
+    run_parser = commands.add_parser(
+        "run",
+        help="run a program on ringlet; 'ringlet run --help' shows how",
+        usage="ringlet run [-h] [--greenlet] (PROGRAM | -m MODULE) [ARGUMENT ...]",
+        description=RUN_DESCRIPTION,
+        epilog=RUN_EXAMPLES,
+        formatter_class=layout,
+    )
+    run_parser.add_argument(
+        "--greenlet", action="store_true", help="make `import greenlet` give ringlet's greenlets"
+    )
+    run_parser.add_argument("-m", dest="module", metavar="MODULE", help="run a module as python -m")
+    run_parser.add_argument(
+        "program", nargs="?", metavar="PROGRAM", help="a script, or a folder with a __main__.py"
+    )
     serve_parser = commands.add_parser(
         "serve",
         help="serve a WSGI application; 'ringlet serve --help' shows how",

@@ -1,0 +1,1 @@
+"""Other libraries' modules, on ringlet: what imports them goes on as it is."""

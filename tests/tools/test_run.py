@@ -1,0 +1,129 @@
+"""`ringlet run`: a program finds everything as if Python had been started with it."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from ringlet.tools import cli
+
+SHOW = """
+import sys
+print(sys.argv, sys.path[0], __name__, vars(sys.modules["__main__"]) is globals())
+"""
+
+WHAT_IS_GREENLET = """
+import sys, ringlet.core
+try:
+    import greenlet
+except ImportError:
+    print("none")
+else:
+    print(greenlet.greenlet is ringlet.core.greenlet)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A user's folder."""
+    (tmp_path / "show.py").write_text(SHOW)
+    (tmp_path / "which.py").write_text(WHAT_IS_GREENLET)
+    (tmp_path / "fails.py").write_text("def f():\n    1 / 0\n\nf()\n")
+    (tmp_path / "typo.py").write_text("def f(:\n")
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(7)\n")
+    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt\n")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "__main__.py").write_text(SHOW)
+    with zipfile.ZipFile(tmp_path / "tree.zip", "w") as archive:
+        archive.writestr("__main__.py", SHOW)
+    return tmp_path
+
+
+def ringlet(folder, *arguments):
+    command = [sys.executable, "-W", "error", "-m", "ringlet", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
+
+
+def python(folder, *arguments):
+    command = [sys.executable, "-W", "error", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["show.py"],
+        ["show.py", "--help", "-m", "x"],
+        ["-m", "show", "--greenlet"],
+        ["tree", "argument"],
+        ["tree.zip"],
+        ["-m", "tree"],
+    ],
+    ids=" ".join,
+)
+def test_it_is_as_if_python_had_been_started_with_it(folder, program):
+    ours, expected = ringlet(folder, "run", *program), python(folder, *program)
+    assert (ours.stdout, ours.stderr) == (expected.stdout, expected.stderr)
+    assert ours.returncode == expected.returncode == 0
+    assert "True" in ours.stdout
+
+
+def test_an_absolute_path(folder):
+    path = str(folder / "show.py")
+    assert ringlet("/", "run", path).stdout == python("/", path).stdout
+
+
+@pytest.mark.parametrize(("program", "status"), [("fails.py", 1), ("typo.py", 1), ("leaves.py", 7)])
+def test_errors_look_and_end_as_they_would(folder, program, status):
+    ours, expected = ringlet(folder, "run", program), python(folder, program)
+    assert ours.returncode == expected.returncode == status
+    # Python itself shows a script by its absolute path.
+    assert ours.stderr == expected.stderr.replace(f"{folder}/", "")
+
+
+def test_an_interrupt(folder):
+    ours = ringlet(folder, "run", "interrupted.py")
+    assert ours.returncode == 130
+    assert ours.stderr.splitlines()[0] == "Traceback (most recent call last):"
+    assert "interrupted.py" in ours.stderr.splitlines()[1]
+
+
+def test_greenlet_is_ringlets_only_where_asked_for(folder):
+    assert ringlet(folder, "run", "--greenlet", "which.py").stdout == "True\n"
+    assert ringlet(folder, "run", "--greenlet", "-m", "which").stdout == "True\n"
+    assert ringlet(folder, "run", "which.py").stdout in ("False\n", "none\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing.py"], "ringlet run: can't open 'missing.py': No such file or directory\n"),
+        ([], "ringlet run: which program? see 'ringlet run --help'\n"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(folder, arguments, says):
+    ours = ringlet(folder, "run", *arguments)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (1, "", says)
+
+
+def test_an_unknown_option_before_the_program_is_refused(folder):
+    ours = ringlet(folder, "run", "--grenlet", "show.py")
+    assert ours.returncode == 2
+    assert "unrecognized arguments: --grenlet" in ours.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [
+        ("run p.py --greenlet", "run p.py"),
+        ("run --greenlet p.py -m x", "run --greenlet p.py"),
+        ("run --greenlet -m x --greenlet y", "run --greenlet -m x"),
+        ("run --greenlet", "run --greenlet"),
+        ("run -m", "run -m"),
+    ],
+)
+def test_options_after_the_program_belong_to_the_program(words, own):
+    head, rest = cli.split_run(words.split())
+    assert head == own.split()
+    assert head + rest == words.split()
