@@ -27,7 +27,9 @@ setup(
         Extension(
             "ringlet._core",
             sources=sorted(glob("corelib/*.c") + glob("corelib/switch/*.c")),
-            depends=sorted(glob("corelib/*.h") + glob("corelib/switch/*.h") + glob("src/ringlet/include/*.h")),
+            depends=sorted(
+                glob("corelib/*.h") + glob("corelib/switch/*.h") + glob("src/ringlet/include/*.h")
+            ),
             include_dirs=["corelib", "src/ringlet/include"],
             extra_compile_args=FLAGS + os.environ.get("RINGLET_CFLAGS", "").split(),
         )
