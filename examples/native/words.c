@@ -22,8 +22,8 @@ static int for_each_word(const char *text,
     return stop;
 }
 
-/* Hands a word to the parent and waits for the next switch. Returns 0, or -1 with an exception
-   set, for instance one that was thrown into the greenlet. */
+/* Hands a word to the parent and waits for the next switch. Returns 0, or -1
+   with an exception set, for instance one that was thrown into the greenlet. */
 static int hand_out(const char *word, size_t length, void *parent) {
     PyObject *args = Py_BuildValue("(s#)", word, (Py_ssize_t)length);
     PyObject *answer = args ? ringlet->greenlet_switch(parent, args, NULL) : NULL;
@@ -32,7 +32,8 @@ static int hand_out(const char *word, size_t length, void *parent) {
     return answer ? 0 : -1;
 }
 
-/* split(text): the words of a string, one by one, to the parent of the running greenlet. */
+/* split(text): the words of a string, one by one, to the running greenlet's
+   parent. */
 static PyObject *split(PyObject *module, PyObject *text) {
     const char *utf8 = PyUnicode_AsUTF8(text);
     PyObject *current = utf8 ? ringlet->greenlet_current() : NULL;
@@ -40,10 +41,12 @@ static PyObject *split(PyObject *module, PyObject *text) {
     int failed = -1;
     (void)module;
     if (current && !parent && !PyErr_Occurred())
-        PyErr_SetString(PyExc_RuntimeError, "split() was called in no greenlet but the main one");
-    /* Not kept while away: a greenlet that its own stack refers to ends only with its thread. */
+        PyErr_SetString(PyExc_RuntimeError, "the main greenlet has no parent");
+    /* Not kept while away: a greenlet that its own stack refers to ends only
+       with its thread. */
     Py_XDECREF(current);
-    Py_INCREF(text); /* Whoever called us may let go of it before we are through. */
+    /* Whoever called us may let go of it before we are through. */
+    Py_INCREF(text);
     if (parent)
         failed = for_each_word(utf8, hand_out, parent);
     Py_DECREF(text);

@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -31,6 +32,17 @@ def words(tmp_path_factory):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler here")
+def test_the_header_is_cxx_too(tmp_path):
+    source = tmp_path / "empty.cpp"
+    source.write_text(
+        "#include <Python.h>\n#include <ringlet.h>\nint main() { return Ringlet_Import(); }\n"
+    )
+    includes = [f"-I{folder}" for folder in (sysconfig.get_path("include"), ringlet.get_include())]
+    strict = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
+    subprocess.run(["c++", "-fsyntax-only", *strict, *includes, str(source)], check=True)
 
 
 def pulled(reader, *first):
@@ -77,7 +89,7 @@ def test_dropping_one_stops_the_library_and_leaves_nothing_behind(words):
 
 
 def test_there_must_be_a_parent_to_hand_words_to(words):
-    with pytest.raises(RuntimeError, match="main one"):
+    with pytest.raises(RuntimeError, match="the main greenlet has no parent"):
         words.split(TEXT)
 
 
