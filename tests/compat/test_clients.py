@@ -49,7 +49,7 @@ def run(client, *options, **environment):
         said = [(text or b"").decode(errors="replace") for text in (error.stdout, error.stderr)]
         pytest.fail(Outcome(-9, *said).report(f"{client} did not end within {SECONDS} seconds"))
     outcome = Outcome(child.returncode, child.stdout, child.stderr)
-    if outcome.exit != 0:
+    if outcome.exit != 0 or "Exception ignored" in outcome.stderr:
         pytest.fail(outcome.report(f"{client}: {outcome.ending}"))
     return outcome.stdout.splitlines(), json.loads(outcome.stderr.splitlines()[-1])
 

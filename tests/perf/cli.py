@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.perf import children, peers, report, serving
 from tests.perf.model import NOT_INSTALLED, Figure, Outcome, Question
 
-QUESTIONS = ("switch", "spawn", "memory", "yield_", "channel", "timers", "echo", "http")
+QUESTIONS = ("switch", "spawn", "memory", "yield_", "channel", "timers", "echo", "http", "clients")
 
 FILE_WIDTH = 120  # columns, where nobody says how many there are
 

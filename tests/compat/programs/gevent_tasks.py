@@ -224,8 +224,20 @@ def pools(t: Transcript):
         threads.apply(lambda: gevent.spawn(lambda: gevent.sleep(0.001) or "inner").get()),
     )
     threads.join()
+    done, start = [], monkey.get_original("_thread", "start_new_thread")
+    start(lambda: done.append(leave_a_hub_behind()), ())
+    while not done:
+        gevent.sleep(0.001)
+    t.say("a hub left in a thread", done)
     with gevent.threadpool.ThreadPoolExecutor(2) as executor:
         t.say("executor", list(executor.map(abs, [-1, 2, -3])))
+
+
+def leave_a_hub_behind():
+    """A hub that nobody destroys before its thread ends, and a greenlet asleep in it."""
+    gevent.spawn(gevent.sleep, 60)
+    gevent.sleep(0)
+    return "left"
 
 
 SECTIONS = (spawning, ending, timing, pools)
