@@ -728,9 +728,10 @@ void rl_greenlet_drop(PyGreenlet *self) {
     g->state = RL_DEAD;
     g->resumable_by = NULL;
     g->thread = NULL;
-    /* Somebody may hold on to its frames. They are leaked, like all that they
-       refer to, and so is the block that they are in. */
-    rl_pystate_detach(&g->py, &g->stack);
+    /* Somebody may hold on to its frames; then the block that they are in is leaked, as
+       always what they refer to. */
+    if (rl_pystate_discard(&g->py, &g->stack) && g->block)
+        rl_slab_give(&blocks, g->block);
     g->block = NULL;
     rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
     Py_CLEAR(g->py.context);

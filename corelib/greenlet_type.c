@@ -453,6 +453,10 @@ PyTypeObject rl_greenlet_type = {
 static PyObject *getcurrent(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
+    if (rl_pystate_is_finalizing()) {
+        PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
+        return NULL;
+    }
     struct rl_thread *thread = rl_thread_get();
     return thread ? Py_NewRef((PyObject *)thread->current) : NULL;
 }
@@ -523,6 +527,16 @@ static PyObject *set_thread_local(PyObject *module, PyObject *const *args, Py_ss
     return PyDict_SetItem(dict, args[0], args[1]) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+static PyObject *call_greenlets(PyObject *module, PyObject *flag) {
+    (void)module;
+    int theirs = PyObject_IsTrue(flag);
+    if (theirs < 0)
+        return NULL;
+    rl_greenlet_type.tp_name = theirs ? "greenlet.greenlet" : "ringlet.greenlet";
+    PyType_Modified(&rl_greenlet_type);
+    return Py_NewRef(Py_None);
+}
+
 static PyMethodDef functions[] = {
     {"getcurrent", getcurrent, METH_NOARGS,
      PyDoc_STR("getcurrent()\n--\n\nThe running greenlet of the calling thread.")},
@@ -540,6 +554,10 @@ static PyMethodDef functions[] = {
      PyDoc_STR("_unwind_at_thread_end(flag)\n--\n\n"
                "Whether GreenletExit is raised in greenlets that are suspended when their thread ends,\n"
                "in any thread from now on; else they are dropped. Returns what held before.")},
+    {"_call_greenlets", call_greenlets, METH_O,
+     PyDoc_STR("_call_greenlets(flag)\n--\n\n"
+               "Whether the type's name, which is in error texts, is greenlet.greenlet from now on\n"
+               "or ringlet.greenlet.")},
     {"_thread_count", thread_count, METH_NOARGS,
      PyDoc_STR("_thread_count()\n--\n\nHow many threads have greenlets; each has a main one.")},
     {"_trash_nesting", trash_nesting, METH_NOARGS,

@@ -319,17 +319,44 @@ void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct
     ts->datastack_limit = main->limit;
 }
 
-#if HAS_ENTRY_FRAMES
-void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack) {
-    for (_PyInterpreterFrame *frame = top_frame(state, stack); frame; frame = frame->previous) {
-        frame->previous = off_stack(frame->previous, stack);
+/* The frame that called `frame`, of a suspended greenlet, as far as it lives as long
+   as the data stack does; or NULL. */
+static _PyInterpreterFrame *lasting_caller(_PyInterpreterFrame *frame,
+                                           const struct rl_stack *stack) {
+    _PyInterpreterFrame *caller = off_stack(frame->previous, stack);
 #if HAS_BASE_FRAME
-        if (frame->previous && frame->previous->owner == FRAME_OWNED_BY_INTERPRETER)
-            frame->previous = NULL;
+    if (caller && caller->owner == FRAME_OWNED_BY_INTERPRETER)
+        return NULL;
 #endif
-    }
+    return caller;
 }
 
+int rl_pystate_discard(struct rl_pystate *state, const struct rl_stack *stack) {
+    int seen = 0;
+    _PyInterpreterFrame *frame, *caller;
+    for (frame = top_frame(state, stack); frame; frame = frame->previous) {
+        frame->previous = lasting_caller(frame, stack);
+        seen |= frame->frame_obj != NULL;
+    }
+    if (seen)
+        return 0;
+    /* Frames of generators are in the generators, which may outlive the chunks. */
+    for (frame = top_frame(state, stack); frame; frame = caller) {
+        caller = frame->previous;
+        if (frame->owner == FRAME_OWNED_BY_GENERATOR)
+            frame->previous = NULL;
+    }
+    PyObjectArenaAllocator arenas;
+    PyObject_GetArenaAllocator(&arenas);
+    while (state->chunk->previous) {
+        _PyStackChunk *chunk = state->chunk;
+        state->chunk = chunk->previous;
+        arenas.free(arenas.ctx, chunk, chunk->size);
+    }
+    return 1;
+}
+
+#if HAS_ENTRY_FRAMES
 /* An entry frame uses neither f_locals nor frame_obj. While its stack is copied
    out they hold the frame whose `previous` led to it and the next hidden one. */
 void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
@@ -361,11 +388,6 @@ void rl_pystate_restored(struct rl_pystate *state) {
     state->hidden = NULL;
 }
 #else
-void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack) {
-    (void)state;
-    (void)stack;
-}
-
 void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
     (void)state;
     (void)stack;

@@ -77,11 +77,13 @@ void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_
    Touches no stack, for the thread's own may be gone. */
 void rl_pystate_abandon(PyThreadState *ts, struct rl_pystate *from, const struct rl_pystate *main);
 
-/* Takes what ends before they do out of the frame chain of a suspended greenlet
-   that will never be entered again: the entry frames of 3.12 and later, which are on
-   its stack, and the base frame of 3.15, which is in the thread state. What is left
-   of the chain stays valid as long as its data stack does. */
-void rl_pystate_detach(struct rl_pystate *state, const struct rl_stack *stack);
+/* Ends the frames of a suspended greenlet that will never be entered again, without
+   running anything: what they refer to is leaked. If an object stands for one of
+   them, all stay readable as long as their data stack does, and whatever ends
+   before is taken out of their chain: the entry frames of 3.12 and later, which are
+   on its stack, and the base frame of 3.15, which is in the thread state. Else all
+   chunks of the data stack but the oldest are freed. Returns whether they were. */
+int rl_pystate_discard(struct rl_pystate *state, const struct rl_stack *stack);
 
 /* From 3.12 on the interpreter links frames through its own C stack. Once a
    stack is copied out, walking that chain would read what others wrote there:

@@ -79,6 +79,7 @@ static void abandon_current(struct rl_thread *thread) {
     PyGreenlet *current = thread->current;
     rl_pystate_abandon(thread->ts, &current->impl->py, &thread->main->impl->py);
     current->impl->state = RL_SUSPENDED;
+    current->impl->block = NULL; /* It is still stood on, and so never freed. */
     thread->main->impl->state = RL_RUNNING;
     thread->current = (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
     Py_DECREF(current);

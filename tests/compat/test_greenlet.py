@@ -27,8 +27,9 @@ def installed(monkeypatch):
     for name in ("greenlet", "greenlet._greenlet"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     module = compat.install()
-    assert _core._unwind_at_thread_end(True) is False
     yield module
+    assert _core._unwind_at_thread_end(True) is False
+    compat._call_everything("ringlet", "GreenletError")
     for name in ("greenlet", "greenlet._greenlet"):
         del sys.modules[name]
 
@@ -58,6 +59,15 @@ def test_star_import_gives_what_is_public(installed):
     names.pop("__builtins__")
     assert set(names) == PUBLIC
     assert names["__version__"] == compat.VERSION == "3.5.6"
+
+
+def test_types_and_errors_are_called_as_in_greenlet(installed):
+    assert str(installed.greenlet) == "<class 'greenlet.greenlet'>"
+    assert str(installed.error) == "<class 'greenlet.error'>"
+    assert str(installed.GreenletExit) == "<class 'greenlet.GreenletExit'>"
+    assert repr(installed.greenlet()).startswith("<greenlet.greenlet object at ")
+    with pytest.raises(TypeError, match=r"any type of greenlet, not int"):
+        installed.greenlet().parent = 1
 
 
 def test_again_changes_nothing(installed):

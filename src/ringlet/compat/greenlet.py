@@ -30,8 +30,9 @@ _CLOCKS_PER_SEC = 1_000_000
 def install() -> ModuleType:
     """Put ringlet's `greenlet` and `greenlet._greenlet` into `sys.modules`; returns the first.
 
-    From then on greenlets that are suspended when their thread ends are dropped, as greenlet does,
-    without running their `finally` blocks.
+    From then on the types are called `greenlet.greenlet`, `greenlet.error` and
+    `greenlet.GreenletExit` in texts, and greenlets that are suspended when their thread ends are
+    dropped, as greenlet does, without running their `finally` blocks.
 
     Once done, doing it again changes nothing. Call it before the first import of greenlet, in any
     thread. Raises RuntimeError if another greenlet has been imported: whoever did it goes on with
@@ -50,6 +51,7 @@ def install() -> ModuleType:
     # Libraries have greenlets that catch everything, in a loop: they must not see GreenletExit
     # where greenlet would not raise it.
     _core._unwind_at_thread_end(False)
+    _call_everything("greenlet", "error")
     inner = _module("greenlet._greenlet", _inner_names())
     package = _module("greenlet", {**_names(), "_greenlet": inner}, is_package=True)
     sys.modules.update({"greenlet": package, "greenlet._greenlet": inner})
@@ -61,9 +63,18 @@ def installed() -> bool:
     return getattr(sys.modules.get("greenlet"), "greenlet", None) is greenlet
 
 
+def _call_everything(module: str, error: str) -> None:
+    """Have types and texts of errors say that they are of `module`, where greenlet's would."""
+    _core._call_greenlets(module == "greenlet")
+    for kind, name in ((GreenletError, error), (GreenletExit, "GreenletExit")):
+        kind.__module__ = module
+        kind.__name__ = kind.__qualname__ = name
+
+
 def _module(name: str, names: dict[str, Any], *, is_package: bool = False) -> ModuleType:
-    """A module that no file is behind."""
+    """A module whose contents come from here."""
     module = ModuleType(name, __doc__)
+    module.__file__ = __file__
     module.__spec__ = ModuleSpec(name, None, origin=__file__, is_package=is_package)
     if is_package:
         module.__path__ = []
