@@ -198,6 +198,7 @@ static inline PyObject *jump(struct rl_thread *thread, PyGreenlet *to, PyObject 
                              int resident) {
     PyGreenlet *from = thread->current;
     struct rl_greenlet *f = from->impl, *g = to->impl;
+    rl_cxx_swap(&thread->cxx, &f->cxx, &g->cxx);
     rl_pystate_swap(thread->ts, &f->py, &g->py, &g->stack);
     f->state = RL_SUSPENDED;
     f->resumable_by = f->parked ? NULL : thread;
@@ -473,6 +474,7 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     else
         rl_slab_give(&blocks, g->block);
     g->block = NULL;
+    rl_cxx_enter(&thread->cxx, &h->cxx);
     rl_pystate_enter(thread->ts, &h->py, &h->stack);
     h->state = RL_RUNNING;
     h->resumable_by = NULL;

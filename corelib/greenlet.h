@@ -41,6 +41,7 @@ struct rl_greenlet {
     struct rl_stack stack;          /* Bound once started. */
     struct rl_pystate py;           /* The interpreter's state while suspended; its context is
                                        valid while new, suspended and dead. */
+    struct rl_cxx cxx;              /* The C++ exceptions it has caught and throws, while suspended. */
     enum rl_greenlet_state state;
     int is_main;                    /* Runs on the thread's own stack. */
     int undying;                    /* Unreferenced, it has refused to end, and has a reference to

@@ -149,6 +149,7 @@ struct rl_thread *rl_thread_new(void) {
     thread->stacks.evicted = stack_evicted;
     thread->stacks.restored = stack_restored;
     thread->ts = ts;
+    rl_cxx_init(&thread->cxx);
     rl_pystate_adopt(ts, &thread->stacks.own);
     thread->main = main;
     thread->current = (PyGreenlet *)Py_NewRef((PyObject *)main);

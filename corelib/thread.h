@@ -6,6 +6,7 @@
 
 #include <Python.h>
 
+#include "cxx.h"
 #include "stack.h"
 
 struct rl_greenlet;
@@ -24,6 +25,7 @@ struct rl_thread {
     PyObject *value;             /* For the target; owned. NULL: an exception is thrown. */
     PyGreenlet *origin;          /* Who was left; owned. */
     PyObject *tracer;            /* The callback of settrace(), or NULL; owned. */
+    struct rl_cxx_thread cxx;    /* Where a C++ runtime has this thread's exceptions. */
     struct rl_stacks stacks;     /* Slots of the greenlets. */
     struct rl_greenlet *started; /* All started and not yet dead ones but main, linked. */
     PyGreenlet **doomed;         /* Unreferenced greenlets that must still be ended here; each owned. */

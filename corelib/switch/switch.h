@@ -9,6 +9,13 @@
 /* Bytes below a stack's base that rl_switch_seed writes, at most. */
 #define RL_SWITCH_SEED_BYTES 192
 
+/* Words that a C++ runtime's `__cxa_eh_globals` has in this ABI. */
+#if defined(__ARM_EABI__) && !defined(__ARM_DWARF_EH__)
+#define RL_SWITCH_CXX_WORDS 3
+#else
+#define RL_SWITCH_CXX_WORDS 2
+#endif
+
 /* Leaves the running stack: saves the callee-saved registers and the floating
    point control words on it, stores its stack pointer in *from, and goes on
    with the stack whose pointer an earlier call stored or rl_switch_seed made.
