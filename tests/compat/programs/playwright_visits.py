@@ -51,6 +51,7 @@ def forms(t: Transcript, browser, shop):
     with page.expect_request("**/order") as request:
         page.get_by_role("button", name="Order").click()
     t.say("request", request.value.method, request.value.post_data.split("&")[:2])
+    page.wait_for_url("**/order")
     t.say("answer", page.title(), json.loads(page.inner_text("pre")))
     with page.expect_response("**/about") as response:
         page.goto(f"{shop}/about")
@@ -103,7 +104,7 @@ def downloads(t: Transcript, browser, shop):
     t.say("text", Path(download.value.path()).read_text().splitlines())
     with page.expect_popup() as popup:
         page.get_by_role("link", name="About, in a new window").click()
-    popup.value.wait_for_load_state()
+    popup.value.wait_for_url("**/about")
     t.say("new window", popup.value.title(), len(page.context.pages))
     page.set_content("<input type=file>")
     upload = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"uploaded"}
