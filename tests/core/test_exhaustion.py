@@ -15,6 +15,9 @@ import resource, sys
 from ringlet.core import getcurrent, greenlet, stack_statistics
 
 sys.setrecursionlimit(100_000)
+# Its own report of an error imports modules, and no CPython lives through the end of memory in
+# the midst of making their classes.
+sys.unraisablehook = lambda unraisable: print(unraisable.exc_type.__name__, file=sys.stderr)
 main = getcurrent()
 _, most = resource.getrlimit(resource.RLIMIT_AS)
 
