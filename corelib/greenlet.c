@@ -216,6 +216,17 @@ static inline PyObject *jump(struct rl_thread *thread, PyGreenlet *to, PyObject 
     return landed(thread);
 }
 
+/* Sets the error for `to`, which there is no room to enter. */
+static void COLD refuse_room(struct rl_thread *thread, PyGreenlet *to) {
+    struct rl_slot *slot = to->impl->stack.slot;
+    PyErr_Clear();
+    if (slot && slot == thread->stacks.pinned)
+        PyErr_Format(rl_error, "cannot switch to %R: it shares its slot with a greenlet that is in "
+                               "the middle of a garbage collection; switch to that one first", to);
+    else
+        PyErr_NoMemory();
+}
+
 /* cross() to a greenlet whose stack must be copied back first. */
 static PyObject *__attribute__((noinline))
 cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
@@ -227,13 +238,14 @@ cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     __builtin_prefetch(to->impl->py.top - 16);
     if (rl_stack_prepare(&thread->stacks, &thread->current->impl->stack, stack) < 0) {
         Py_XDECREF(value);
-        return PyErr_NoMemory();
+        refuse_room(thread, to);
+        return NULL;
     }
     return jump(thread, to, value, 0);
 }
 
-/* jump() to a suspended greenlet, with the memory for it. Sets MemoryError, with
-   nothing changed, when there is none. */
+/* jump() to a suspended greenlet, with the memory for it. Sets an exception, with
+   nothing changed, when there is no room for it. */
 static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     if (likely(rl_stack_is_resident(&to->impl->stack)))
         return jump(thread, to, value, 1);
@@ -371,7 +383,7 @@ int rl_greenlet_make_room(struct rl_thread *thread, PyGreenlet *to) {
     thread->current->impl->stack.sp = NULL;
     if (rl_stack_prepare(&thread->stacks, NULL, &to->impl->stack) == 0)
         return 0;
-    PyErr_NoMemory();
+    refuse_room(thread, to);
     return -1;
 }
 

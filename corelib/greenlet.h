@@ -94,15 +94,15 @@ PyGreenlet *rl_greenlet_with_body(struct rl_thread *thread, const struct rl_body
    with a body, or suspended. `value` is stolen; NULL throws the exception that
    is set. Returns what the current greenlet is later resumed with: a new
    reference, or NULL with an exception set. With no memory to go there: NULL
-   with MemoryError set, `to` unchanged. */
+   with MemoryError set, `to` unchanged; with its slot pinned: GreenletError. */
 PyObject *rl_greenlet_transfer(struct rl_thread *thread, PyGreenlet *to, PyObject *value);
 
 /* rl_greenlet_make_way for one whose bytes are not in its slot. */
 int rl_greenlet_make_room(struct rl_thread *thread, PyGreenlet *to);
 
 /* Sees to it that `to`, new or suspended, can be entered when the running
-   greenlet ends; nothing can fail then. Returns 0, or -1 with MemoryError set and
-   nothing changed. Never fails for new greenlets, nor for the main one. */
+   greenlet ends; nothing can fail then. Returns 0, or -1 with MemoryError set, or GreenletError
+   when its slot is pinned, and nothing changed. Never fails for new greenlets, nor for the main one. */
 static inline int rl_greenlet_make_way(struct rl_thread *thread, PyGreenlet *to) {
     if (to->impl->state == RL_NEW || rl_stack_is_resident(&to->impl->stack))
         return 0;

@@ -537,6 +537,18 @@ static PyObject *call_greenlets(PyObject *module, PyObject *flag) {
     return Py_NewRef(Py_None);
 }
 
+/* In gc.callbacks: the collector links objects to list heads on the stack it runs
+   on, so that stack stays in its slot until it is done, whatever finalizers do. */
+static PyObject *collecting(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    struct rl_thread *thread = rl_thread_self;
+    (void)module;
+    if (thread && count > 0 && PyUnicode_Check(args[0])) {
+        int starts = PyUnicode_CompareWithASCIIString(args[0], "start") == 0;
+        rl_stacks_pin(&thread->stacks, starts ? &thread->current->impl->stack : NULL);
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"getcurrent", getcurrent, METH_NOARGS,
      PyDoc_STR("getcurrent()\n--\n\nThe running greenlet of the calling thread.")},
@@ -567,12 +579,27 @@ static PyMethodDef functions[] = {
     {"_set_thread_local", (PyCFunction)(void (*)(void))set_thread_local, METH_FASTCALL,
      PyDoc_STR("_set_thread_local(key, value, /)\n--\n\n"
                "Set an item of the dict that CPython keeps for C code in each thread.")},
+    {"_collecting", (PyCFunction)(void (*)(void))collecting, METH_FASTCALL,
+     PyDoc_STR("_collecting(phase, info)\n--\n\n"
+               "Told by the garbage collector when it starts and stops.")},
     {"_stack_bounds", stack_bounds, METH_NOARGS,
      PyDoc_STR("_stack_bounds()\n--\n\n"
                "For tests, from CPython 3.14 on: where a thread state has the bounds of its stack, by\n"
                "two ways to find out, and these bounds: (offset, offset, (top, soft, hard)).")},
     {NULL, NULL, 0, NULL},
 };
+
+/* Has the collector tell us of its work. Returns 0, or -1 with an exception set. */
+static int watch_collector(PyObject *module) {
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *callbacks = gc ? PyObject_GetAttrString(gc, "callbacks") : NULL;
+    PyObject *callback = callbacks ? PyObject_GetAttrString(module, "_collecting") : NULL;
+    int failed = !callback || PyList_Append(callbacks, callback) < 0;
+    Py_XDECREF(callback);
+    Py_XDECREF(callbacks);
+    Py_XDECREF(gc);
+    return failed ? -1 : 0;
+}
 
 int rl_greenlet_type_init(PyObject *module) {
     static const char *const copies[] = {"getcurrent", "error", "GreenletExit", "settrace",
@@ -587,7 +614,7 @@ int rl_greenlet_type_init(PyObject *module) {
         PyModule_AddObjectRef(module, "GreenletError", rl_error) < 0 ||
         PyModule_AddObjectRef(module, "error", rl_error) < 0 ||
         PyModule_AddObjectRef(module, "GreenletExit", rl_greenlet_exit) < 0 ||
-        PyModule_AddFunctions(module, functions) < 0)
+        PyModule_AddFunctions(module, functions) < 0 || watch_collector(module) < 0)
         return -1;
     /* greenlet offers these as attributes of the type too. */
     for (size_t i = 0; i < sizeof copies / sizeof *copies; i++) {

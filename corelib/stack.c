@@ -133,7 +133,7 @@ int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned lim
     char *map = map_stack(SCRATCH_BYTES);
     if (!map)
         return -1;
-    stacks->slots = calloc(limit, sizeof *stacks->slots);
+    stacks->slots = calloc(limit + 1, sizeof *stacks->slots);
     if (!stacks->slots) {
         munmap(map, SCRATCH_BYTES);
         return -1;
@@ -154,6 +154,8 @@ int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned lim
 void rl_stacks_term(struct rl_stacks *stacks) {
     for (unsigned i = 0; i < stacks->mapped; i++) {
         char *low = stacks->slots[i].low - sysconf(_SC_PAGESIZE);
+        if (&stacks->slots[i] == stacks->pinned)
+            continue; /* Who points into it may still do so. */
         unpoison(&stacks->slots[i]);
         munmap(low, stacks->slot_bytes);
     }
@@ -194,11 +196,13 @@ int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct
             break;
     }
     if (!slot) {
-        if (stacks->mapped < stacks->limit)
+        int only_pinned = stacks->pinned && stacks->mapped == 1;
+        if (stacks->mapped < stacks->limit || only_pinned)
             slot = map_slot(stacks);
-        if (!slot && stacks->mapped == 0)
+        if (!slot && (stacks->mapped == 0 || only_pinned))
             return -1;
-        for (int tries = 0; !slot || (slot == running->slot && tries < 2); tries++) {
+        for (int tries = 0;
+             !slot || slot == stacks->pinned || (slot == running->slot && tries < 2); tries++) {
             slot = &stacks->slots[stacks->hand];
             stacks->hand = (stacks->hand + 1) % stacks->mapped;
         }
@@ -241,8 +245,15 @@ static int reserve_copy(struct rl_stack *stack, size_t bytes) {
     return 0;
 }
 
+void rl_stacks_pin(struct rl_stacks *stacks, const struct rl_stack *stack) {
+    /* The thread's own stack stays where it is anyway. */
+    stacks->pinned = stack && stack->slot != &stacks->own ? stack->slot : NULL;
+}
+
 int rl_stack_prepare(struct rl_stacks *stacks, struct rl_stack *running, struct rl_stack *to) {
     struct rl_stack *occupant = to->slot->occupant;
+    if (to->slot == stacks->pinned && occupant != to)
+        return -1;
     if (running && running->slot != &stacks->own &&
         (running->slot == to->slot || stacks->hard)) {
         /* Its stack pointer is not known before it switches. */
@@ -292,7 +303,7 @@ static void *settle(void *argument) {
     struct rl_stack *to = stacks->coming, *from = stacks->leaving;
     struct rl_slot *slot = to->slot;
     if (stacks->hard) {
-        if (from && from->slot != &stacks->own) {
+        if (from && from->slot != &stacks->own && from->slot != stacks->pinned) {
             evict(stacks, from);
             poison(from->slot, from->sp);
         }
@@ -340,7 +351,7 @@ void rl_stack_exchange(struct rl_stacks *stacks, struct rl_stack *from, struct r
 /* Empties a slot whose stack has ended and offers it to new stacks. */
 static void empty_slot(struct rl_stacks *stacks, struct rl_slot *slot) {
     slot->occupant = NULL;
-    if (!slot->is_free) {
+    if (!slot->is_free && slot != stacks->pinned) {
         slot->is_free = 1;
         slot->next_free = stacks->free;
         stacks->free = slot;

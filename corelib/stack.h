@@ -53,6 +53,8 @@ struct rl_stacks {
     size_t slot_bytes;           /* Size of a slot's mapping, guard page included. */
     char *scratch;               /* Highest address of the stack that copying runs on. */
     int hard;                    /* Evict at every switch and poison what is left behind. */
+    struct rl_slot *pinned;      /* Must keep the bytes it has, for somebody else points into them;
+                                    NULL when there is none. See rl_stacks_pin. */
     struct rl_stack *leaving;    /* While copying: the stack just left, NULL when it ended. */
     struct rl_stack *coming;     /* While copying: the stack to enter. */
     struct rl_slot *abandoned;   /* While copying: the slot of a stack that ended, or NULL. */
@@ -79,7 +81,8 @@ int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned lim
 void rl_stacks_term(struct rl_stacks *stacks);
 
 /* Binds a new stack to a slot: an empty one, else a fresh one, else one that is
-   shared, and not that of `running` while there is a choice. Returns 0, or -1
+   shared, and not that of `running` while there is a choice, nor the pinned one:
+   where that is the only one, one more than the limit is mapped. Returns 0, or -1
    when there is no slot and none can be mapped. */
 int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct rl_stack *running);
 
@@ -88,9 +91,14 @@ static inline int rl_stack_is_resident(const struct rl_stack *to) {
     return to->slot->occupant == to;
 }
 
+/* From now on `stack`, which is running, stays in its slot when it is left, until
+   somebody else is pinned, or with NULL nobody. The other stacks of that slot
+   cannot be entered meanwhile, nor new ones be bound to it. */
+void rl_stacks_pin(struct rl_stacks *stacks, const struct rl_stack *stack);
+
 /* Makes sure that leaving `running` for `to`, which is not resident, cannot run
    out of memory. `running` is NULL when the running stack ends. Returns 0, or -1
-   with nothing changed. */
+   with nothing changed: no memory, or the slot of `to` is pinned by another. */
 int rl_stack_prepare(struct rl_stacks *stacks, struct rl_stack *running, struct rl_stack *to);
 
 /* Tells the address sanitizer that the next thing to run is `to`: its reports, and

@@ -27,7 +27,9 @@ def test_statistics_tell_what_is_copied() -> None:
     child.switch()
     push_out()
     after = stack_statistics()
-    assert after["mapped"] == after["slots"] == before["slots"]
+    assert after["slots"] == before["slots"]
+    # One more may be needed while a collection is at work in the only one.
+    assert after["slots"] <= after["mapped"] <= max(2, after["slots"])
     assert after["evictions"] > before["evictions"]
     assert after["evicted_bytes"] - before["evicted_bytes"] >= 200 * (
         after["evictions"] - before["evictions"]
