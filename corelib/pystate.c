@@ -162,9 +162,8 @@ static inline void save(const PyThreadState *ts, struct rl_pystate *to) {
 #endif
 }
 
-/* Makes `from`, whose stack is `stack`, what the interpreter works on. */
-static inline void load(PyThreadState *ts, const struct rl_pystate *from,
-                        const struct rl_stack *stack) {
+/* Makes `from` what the interpreter works on. */
+static inline void load(PyThreadState *ts, const struct rl_pystate *from) {
 #if HAS_CFRAME
     ts->cframe = from->frame;
 #else
@@ -180,12 +179,8 @@ static inline void load(PyThreadState *ts, const struct rl_pystate *from,
 #endif
     memcpy(&ts->tracing, from->tracing, sizeof from->tracing);
 #if HAS_USE_TRACING
-    /* A trace function may have been set or removed since this greenlet ran. Its
-       _PyCFrame is on its stack, which may still be copied out. */
-    _PyCFrame *cframe = rl_stack_where(stack, from->frame);
-    cframe->use_tracing = !ts->tracing && (ts->c_tracefunc || ts->c_profilefunc) ? 255 : 0;
-#else
-    (void)stack;
+    /* A trace function may have been set or removed since this greenlet ran. */
+    ts->cframe->use_tracing = !ts->tracing && (ts->c_tracefunc || ts->c_profilefunc) ? 255 : 0;
 #endif
     ts->exc_info = from->exc_info;
     if (ts->context != from->context) {
@@ -218,17 +213,21 @@ void rl_pystate_landed(PyThreadState *ts) {
 void rl_pystate_swap(PyThreadState *ts, struct rl_pystate *from, struct rl_pystate *to,
                      const struct rl_stack *stack) {
     save(ts, from);
-    load(ts, to, stack);
+    load(ts, to);
 #if HAS_C_BOUNDS
     rl_bounds_set(ts, stack->slot);
+#else
+    (void)stack;
 #endif
 }
 
 void rl_pystate_enter(PyThreadState *ts, struct rl_pystate *to, const struct rl_stack *stack) {
-    load(ts, to, stack);
+    load(ts, to);
 #if HAS_C_BOUNDS
     if (stack->slot) /* Else it inherits the slot that the bounds are set for. */
         rl_bounds_set(ts, stack->slot);
+#else
+    (void)stack;
 #endif
 }
 
@@ -258,6 +257,7 @@ void rl_pystate_init(struct rl_pystate *state, PyThreadState *ts, void *block, P
     state->tracing[0] = 0;
     state->tracing[1] = -1;
     state->hidden = NULL;
+    state->away = NULL;
 #ifdef Py_GIL_DISABLED
     state->critical = 0;
 #endif
@@ -359,7 +359,7 @@ int rl_pystate_discard(struct rl_pystate *state, const struct rl_stack *stack) {
 #if HAS_ENTRY_FRAMES
 /* An entry frame uses neither f_locals nor frame_obj. While its stack is copied
    out they hold the frame whose `previous` led to it and the next hidden one. */
-void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
+static void hide_entry_frames(struct rl_pystate *state, const struct rl_stack *stack) {
     void **link = &state->hidden;
     _PyInterpreterFrame *frame = top_frame(state, stack);
     while (frame) {
@@ -376,7 +376,7 @@ void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
     *link = NULL;
 }
 
-void rl_pystate_restored(struct rl_pystate *state) {
+static void show_entry_frames(struct rl_pystate *state) {
     _PyInterpreterFrame *entry = state->hidden;
     while (entry) {
         _PyInterpreterFrame *next = (_PyInterpreterFrame *)entry->frame_obj;
@@ -387,16 +387,44 @@ void rl_pystate_restored(struct rl_pystate *state) {
     }
     state->hidden = NULL;
 }
-#else
+#endif
+
 void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack) {
-    (void)state;
-    (void)stack;
+#if HAS_ENTRY_FRAMES
+    hide_entry_frames(state, stack);
+#endif
+    if (!rl_stack_has(stack, state->frame))
+        return;
+    void *top = top_frame(state, stack);
+    state->away = state->frame;
+#if HAS_CFRAME
+    /* The one it began with has been the innermost before its first call only. */
+    ((_PyCFrame *)state->frame_bottom)->current_frame = top;
+    state->frame = state->frame_bottom;
+#else
+    state->frame = top;
+#endif
 }
 
-void rl_pystate_restored(struct rl_pystate *state) {
-    (void)state;
-}
+void rl_pystate_restored(struct rl_pystate *state, PyThreadState *ts) {
+#if HAS_ENTRY_FRAMES
+    show_entry_frames(state);
 #endif
+    if (!state->away)
+        return;
+#if HAS_CFRAME
+    _PyCFrame *bottom = (_PyCFrame *)state->frame_bottom;
+    bottom->current_frame = NULL;
+#if HAS_USE_TRACING
+    ((_PyCFrame *)state->away)->use_tracing = bottom->use_tracing;
+#endif
+    ts->cframe = state->away;
+#else
+    ts->current_frame = state->away;
+#endif
+    state->frame = state->away;
+    state->away = NULL;
+}
 
 PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
                                 const struct rl_stack *stack) {

@@ -28,6 +28,8 @@ struct rl_pystate {
 #endif
     void *hidden;               /* While evicted: entry frames taken out of the frame chain,
                                    as addresses in the copy. See rl_pystate_evicted. */
+    void *away;                 /* While evicted: what `frame` was, if that is on the stack and so
+                                   cannot be looked at; else NULL. */
 };
 
 /* Bytes of data stack and of copy buffer that every started greenlet gets from
@@ -87,9 +89,12 @@ int rl_pystate_discard(struct rl_pystate *state, const struct rl_stack *stack);
 
 /* From 3.12 on the interpreter links frames through its own C stack. Once a
    stack is copied out, walking that chain would read what others wrote there:
-   these two take such links out of the chain and put them back. */
+   these two take such links out of the chain and put them back. On every version
+   what `frame` points to has a stand-in meanwhile: `ts`, which the greenlet is about
+   to be entered in, has it already while the stack is copied back, and the fault
+   handler may look at it at any moment. */
 void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack);
-void rl_pystate_restored(struct rl_pystate *state);
+void rl_pystate_restored(struct rl_pystate *state, PyThreadState *ts);
 
 /* The top frame of a suspended greenlet. Returns a new reference; NULL without
    an exception when it has no frame. */

@@ -7,6 +7,10 @@ _Thread_local struct rl_thread *rl_thread_self RL_TLS_MODEL;
 
 size_t rl_thread_count;
 
+/* The identifier of the calling thread's state, once its greenlets have been ended;
+   0 before. While the interpreter takes that state apart, finalizers still run. */
+static _Thread_local uint64_t ended RL_TLS_MODEL;
+
 static const char STATE_KEY[] = "ringlet.thread"; /* In the thread state's dict. */
 
 enum { DEFAULT_SLOTS = 64, MOST_SLOTS = 256 };
@@ -42,14 +46,17 @@ int rl_thread_unwind_at_end(int unwind) {
     return before;
 }
 
+/* Whose stack it is. */
+static struct rl_greenlet *owner(struct rl_stack *stack) {
+    return (struct rl_greenlet *)((char *)stack - offsetof(struct rl_greenlet, stack));
+}
+
 static void stack_evicted(struct rl_stack *stack) {
-    rl_pystate_evicted(&((struct rl_greenlet *)((char *)stack - offsetof(struct rl_greenlet, stack)))->py,
-                       stack);
+    rl_pystate_evicted(&owner(stack)->py, stack);
 }
 
 static void stack_restored(struct rl_stack *stack) {
-    rl_pystate_restored(
-        &((struct rl_greenlet *)((char *)stack - offsetof(struct rl_greenlet, stack)))->py);
+    rl_pystate_restored(&owner(stack)->py, owner(stack)->thread->ts);
 }
 
 /* Ends every started greenlet of a thread: by GreenletExit where Python code may
@@ -93,8 +100,12 @@ static void thread_end(PyObject *capsule) {
     int python = here && at_home && !rl_pystate_is_finalizing();
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    if (python)
+    if (python) {
         rl_thread_reap(thread);
+        /* Goes with the thread state in any case; what is finalized with it finds
+           greenlets at work now, and refused later. */
+        Py_XDECREF(rl_pystate_set_context(thread->ts, NULL));
+    }
     thread->ending = 1;
     if (!at_home)
         abandon_current(thread);
@@ -115,6 +126,7 @@ static void thread_end(PyObject *capsule) {
     Py_DECREF(thread->current);
     if (here) {
         rl_thread_self = NULL;
+        ended = PyThreadState_GetID(thread->ts);
         /* Slots that a thread may still stand on, waiting for a GIL that it will
            never get, stay. */
         if (at_home)
@@ -128,8 +140,11 @@ static void thread_end(PyObject *capsule) {
 
 struct rl_thread *rl_thread_new(void) {
     PyThreadState *ts = rl_pystate_current();
-    PyObject *dict = PyThreadState_GetDict(), *capsule;
-    if (rl_pystate_is_finalizing() || !dict) {
+    PyObject *dict = NULL, *capsule;
+    /* Nobody would end what such a state got once more, nor free its dict. */
+    if (PyThreadState_GetID(ts) != ended && !rl_pystate_is_finalizing())
+        dict = PyThreadState_GetDict();
+    if (!dict) {
         PyErr_SetString(PyExc_RuntimeError, "greenlet is being finalized");
         return NULL;
     }

@@ -10,6 +10,7 @@ import pytest
 
 from ringlet.core import getcurrent, greenlet
 from tests.core.paths import every_way, nested, park, push_out
+from tests.support.isolated import run_isolated
 
 NUMBER = signal.SIGUSR1
 
@@ -169,3 +170,35 @@ def test_a_handler_may_drop_the_greenlet_it_interrupts() -> None:
     children.append(greenlet(work))
     with handler(lambda *_: children.clear()):
         assert children[0].switch() == "ran to the end"
+
+
+@pytest.mark.no_leak_check("runs in a child process")
+@pytest.mark.parametrize("slots", ["1", "64"])
+def test_the_fault_handler_may_look_in_the_midst_of_a_switch(slots: str) -> None:
+    """It walks the frames without the GIL, on a stack of its own, wherever the signal came."""
+    program = """
+import faulthandler
+import os
+import signal
+from ringlet.core import getcurrent, greenlet
+
+def loop(depth):
+    if depth:
+        sorted([0], key=lambda _: loop(depth - 1))
+    while True:
+        getcurrent().parent.switch()
+
+children = [greenlet(loop) for _ in range(10)]
+for number, child in enumerate(children):
+    child.switch(number % 5)
+with open(os.devnull, "w") as nowhere:
+    faulthandler.register(signal.SIGPROF, file=nowhere)
+    signal.setitimer(signal.ITIMER_PROF, 0.0005, 0.0005)
+    for _ in range(4000):
+        for child in children:
+            child.switch()
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    faulthandler.unregister(signal.SIGPROF)
+print("ended")
+"""
+    assert run_isolated(program, env={"RINGLET_SLOTS": slots}).stdout == "ended\n"
