@@ -2,12 +2,14 @@
 
 import contextvars
 import gc
+import threading
 
 import pytest
 
 from ringlet import (
     Channel,
     generator,
+    greenlet,
     iterate,
     schedule,
     sleep,
@@ -197,3 +199,42 @@ def test_several_consumers_share_one() -> None:
     values = count_down(4)
     tasklets = [spawn(next, values) for _ in range(4)]
     assert [tasklet.result() for tasklet in tasklets] == [4, 3, 2, 1]
+
+
+def test_one_that_another_thread_drops_ends_when_its_own_thread_switches():
+    ended = []
+
+    @generator
+    def body():
+        try:
+            yield_("first")
+        finally:
+            ended.append(threading.get_ident())
+
+    values = [body()]
+    assert next(values[0]) == "first"
+    thread = threading.Thread(target=values.clear)
+    thread.start()
+    thread.join()
+    assert ended == []
+    greenlet(lambda: None).switch()
+    assert ended == [threading.get_ident()]
+
+
+def test_one_that_yields_from_a_greenlet_of_its_body_is_freed_where_it_is_dropped():
+    ended = []
+
+    @generator
+    def body():
+        def inside():
+            try:
+                yield_("from inside")
+            finally:
+                ended.append("inside")
+
+        greenlet(inside).switch()
+
+    values = body()
+    assert next(values) == "from inside"
+    del values
+    assert ended == ["inside"]

@@ -19,25 +19,39 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _Progress:
+    """How far a body has come. The body's frames know this and not their greenlet: a reference to
+    that from its own suspended stack would keep it alive when the Generator is gone.
+    """
+
+    __slots__ = ("finished",)
+
+    def __init__(self) -> None:
+        self.finished = False
+
+    def run(self, function: Callable[[], Any], _first: None) -> Any:
+        try:
+            return function()
+        except StopIteration as error:
+            raise RuntimeError("generator raised StopIteration") from error
+        finally:
+            self.finished = True
+
+
 class _Body(greenlet):
     """The greenlet of a generator's body. It does not know the Generator, which thus can be
     dropped while the body is suspended.
     """
 
     def __init__(self, function: Callable[[], Any]) -> None:
-        super().__init__(self._run_body)
-        self.function = function
-        self.finished = False
-        # Where yield_() was called: this greenlet, or one that the body has made.
-        self.resume: greenlet = self
+        self.progress = _Progress()
+        super().__init__(functools.partial(self.progress.run, function))
+        # The greenlet that the body has made and that called yield_(); None: this one.
+        self.inner: greenlet | None = None
 
-    def _run_body(self, _first: None) -> Any:
-        try:
-            return self.function()
-        except StopIteration as error:
-            raise RuntimeError("generator raised StopIteration") from error
-        finally:
-            self.finished = True
+    @property
+    def resume(self) -> greenlet:
+        return self if self.inner is None else self.inner
 
 
 class Generator(Generic[T]):
@@ -47,12 +61,13 @@ class Generator(Generic[T]):
     while its body runs, or is parked in a blocking call.
     """
 
-    __slots__ = ("__weakref__", "_body", "_executing", "_name", "_started")
+    __slots__ = ("__weakref__", "_body", "_executing", "_name", "_progress", "_started")
 
     def __init__(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self._body = _Body(functools.partial(function, *args, **kwargs))
+        self._progress = self._body.progress
         self._name = getattr(function, "__qualname__", repr(function))
         self._executing = self._started = False
 
@@ -61,7 +76,7 @@ class Generator(Generic[T]):
             "running"
             if self._executing
             else "finished"
-            if self._body.finished
+            if self._progress.finished
             else "suspended"
             if self._started
             else "new"
@@ -81,7 +96,7 @@ class Generator(Generic[T]):
         """
         if not self._started and value is not None:
             raise TypeError("can't send non-None value to a just-started generator")
-        if self._body.finished and not self._executing:
+        if self._progress.finished and not self._executing:
             raise StopIteration
         return self._step(self._body.resume.switch, value)
 
@@ -93,8 +108,8 @@ class Generator(Generic[T]):
     ) -> T:
         """Raise an exception in the body where it yielded. Returns the next value yielded."""
         if not self._started and not self._executing:
-            self._body.finished = True
-        if self._body.finished and not self._executing:
+            self._progress.finished = True
+        if self._progress.finished and not self._executing:
             error = typ if isinstance(typ, BaseException) else typ() if val is None else typ(val)
             raise error.with_traceback(tb) if tb else error
         return self._step(self._body.resume.throw, typ, val, tb)
@@ -111,9 +126,8 @@ class Generator(Generic[T]):
         raise RuntimeError("generator ignored GeneratorExit")
 
     def __del__(self) -> None:
-        body = self._body
-        if self._started and not self._executing and not body.finished:
-            # Dropped by another thread, it is ended when its own thread ends.
+        if self._started and not self._executing and not self._progress.finished:
+            # Dropped by another thread, it is ended when its own thread switches next.
             with contextlib.suppress(GreenletError, ValueError):
                 self.close()
 
@@ -131,7 +145,7 @@ class Generator(Generic[T]):
             value = enter(*args)
         finally:
             self._executing = False
-        if body.finished:
+        if self._progress.finished:
             raise StopIteration(value)
         return value  # type: ignore[no-any-return]
 
@@ -163,9 +177,10 @@ def yield_(value: Any = None) -> Any:
         if body is None:
             raise RuntimeError("yield_() was called outside of a generator's body")
         body = body.parent
-    body.resume = here
+    body.inner = None if here is body else here
     consumer = body.parent
     assert consumer is not None
+    del body, here  # See _Progress.
     return consumer.switch(value)
 
 
