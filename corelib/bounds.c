@@ -9,7 +9,7 @@
 
 enum { TOP, SOFT, HARD, WORDS };
 
-size_t rl_bounds_offset;
+size_t rl_bounds_offset, rl_bounds_asyncio_offset;
 
 /* How far above the lowest address of a stack the two limits are. */
 static uintptr_t soft_margin, hard_margin;
@@ -102,7 +102,7 @@ size_t rl_bounds_find_by_value(PyThreadState *ts, size_t bytes) {
 #endif
 }
 
-int rl_bounds_find(PyThreadState *ts, size_t bytes) {
+int rl_bounds_find(PyThreadState *ts, size_t bytes, size_t asyncio) {
     rl_bounds_offset = rl_bounds_find_by_setting(ts, bytes);
     if (!rl_bounds_offset && !ask_set) {
         rl_bounds_offset = rl_bounds_find_by_value(ts, bytes);
@@ -113,6 +113,8 @@ int rl_bounds_find(PyThreadState *ts, size_t bytes) {
             return -1;
         }
     }
+    if (rl_bounds_offset)
+        rl_bounds_asyncio_offset = rl_bounds_offset + asyncio;
     return 0;
 }
 

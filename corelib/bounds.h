@@ -14,9 +14,13 @@
    not found, and the interpreter must be asked to set them. */
 extern size_t rl_bounds_offset;
 
-/* Finds them in `ts`, the calling thread's, which has `bytes` bytes. Called once.
-   Returns 0, or -1 with ImportError set: there is no way to set them. */
-int rl_bounds_find(PyThreadState *ts, size_t bytes);
+/* Offset of asyncio's running loop, with the current task behind it; 0: not found. */
+extern size_t rl_bounds_asyncio_offset;
+
+/* Finds them in `ts`, the calling thread's, which has `bytes` bytes; asyncio's are
+   `asyncio` bytes behind the bounds. Called once. Returns 0, or -1 with ImportError
+   set: there is no way to set the bounds. */
+int rl_bounds_find(PyThreadState *ts, size_t bytes, size_t asyncio);
 
 /* Says what `ts` has now about the stack it runs on, which is that of `slot`. */
 void rl_bounds_adopt(PyThreadState *ts, struct rl_slot *slot);

@@ -90,7 +90,10 @@ int rl_pystate_setup(void) {
         return -1;
 #endif
 #if HAS_C_BOUNDS
-    return rl_bounds_find(PyThreadState_Get(), sizeof(_PyThreadStateImpl));
+    /* Patch releases have moved the two together, by the growth of what is before them. */
+    return rl_bounds_find(PyThreadState_Get(), sizeof(_PyThreadStateImpl),
+                          offsetof(_PyThreadStateImpl, asyncio_running_loop) -
+                              offsetof(_PyThreadStateImpl, c_stack_top));
 #else
     return 0;
 #endif
@@ -104,6 +107,46 @@ void rl_pystate_adopt(PyThreadState *ts, struct rl_slot *own) {
     (void)own;
 #endif
 }
+
+#if HAS_C_BOUNDS
+/* Where `ts` has the running loop, with the current task behind it. */
+static PyObject **asyncio_of(PyThreadState *ts) {
+    return (PyObject **)((char *)ts + rl_bounds_asyncio_offset);
+}
+
+void rl_pystate_lift_asyncio(PyThreadState *ts, struct rl_asyncio *into) {
+    PyObject **now = asyncio_of(ts);
+    into->loop = NULL;
+    if (!rl_bounds_asyncio_offset || !now[0])
+        return;
+    into->loop = now[0];
+    into->task = now[1];
+    into->firstiter = ts->async_gen_firstiter;
+    into->finalizer = ts->async_gen_finalizer;
+    now[0] = now[1] = ts->async_gen_firstiter = ts->async_gen_finalizer = NULL;
+}
+
+void rl_pystate_lower_asyncio(PyThreadState *ts, struct rl_asyncio *from) {
+    PyObject **now = asyncio_of(ts);
+    if (!from->loop)
+        return;
+    /* What is there belongs to a tasklet that ended without leaving its loop. */
+    Py_XSETREF(now[0], from->loop);
+    Py_XSETREF(now[1], from->task);
+    Py_XSETREF(ts->async_gen_firstiter, from->firstiter);
+    Py_XSETREF(ts->async_gen_finalizer, from->finalizer);
+}
+#else
+void rl_pystate_lift_asyncio(PyThreadState *ts, struct rl_asyncio *into) {
+    (void)ts;
+    (void)into;
+}
+
+void rl_pystate_lower_asyncio(PyThreadState *ts, struct rl_asyncio *from) {
+    (void)ts;
+    (void)from;
+}
+#endif
 
 PyObject *rl_pystate_bounds(PyThreadState *ts) {
 #if HAS_C_BOUNDS

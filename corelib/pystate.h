@@ -44,6 +44,18 @@ int rl_pystate_setup(void);
 /* Notes what `ts` has to say about the calling thread's own stack. */
 void rl_pystate_adopt(PyThreadState *ts, struct rl_slot *own);
 
+/* From 3.14 on a thread state has asyncio's running event loop and current task. Raw
+   switches leave them alone, for those who bridge to asyncio want to see them; a
+   tasklet takes its own along: out of `ts`, and back in when it has its turn again.
+   Before 3.14 these two do nothing. */
+struct rl_asyncio {
+    PyObject *loop, *task;           /* Owned; NULL when no loop runs, and nothing is taken. */
+    PyObject *firstiter, *finalizer; /* The loop's hooks for asynchronous generators; owned or
+                                        NULL. */
+};
+void rl_pystate_lift_asyncio(PyThreadState *ts, struct rl_asyncio *into);
+void rl_pystate_lower_asyncio(PyThreadState *ts, struct rl_asyncio *from);
+
 /* For tests: what the interpreter knows of the stack it runs on, as the tuple (top,
    soft limit, hard limit), and the offsets of these by each way to find them. Returns
    a new reference: (offset, offset, tuple), None before 3.14; NULL with an exception set. */

@@ -122,7 +122,10 @@ enum landing {
 static inline enum landing enter_current(struct rl_ring *ring, struct rl_tasklet *me) {
     struct rl_tasklet *to = ring->current;
     PyGreenlet *door = entrance(ring, to);
+    struct rl_asyncio asyncio;
+    rl_pystate_lift_asyncio(ring->thread->ts, &asyncio);
     PyObject *landed = door ? rl_greenlet_transfer(ring->thread, door, admission(to)) : NULL;
+    rl_pystate_lower_asyncio(ring->thread->ts, &asyncio);
     if (likely(landed != NULL)) {
         Py_DECREF(landed);
         return BACK;

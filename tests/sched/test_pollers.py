@@ -2,6 +2,7 @@
 
 import collections
 import collections.abc
+import contextlib
 import errno
 import gc
 import importlib
@@ -10,6 +11,7 @@ import selectors
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -323,32 +325,39 @@ def test_a_socket_is_heard_after_wakes_of_other_kinds(poller, pair):
         a.recv(1)
 
 
-def on_alarm(handler):
-    """Call handler once, from a signal, before long: most likely while the hub polls."""
-    before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.005)
-    return before
+@contextlib.contextmanager
+def signal_while_polling(handler):
+    """Call `handler` from a signal, once, when nothing is ready and the hub waits."""
+    hub, main = _core.hub(), threading.get_ident()
+
+    def send():
+        while hub.timers.listener is None:
+            time.sleep(0.0005)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield
+        thread.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_signal_handler_that_wakes_somebody(poller, pair):
     a, b = pair
-    before = on_alarm(lambda *_: b.send(b"x"))
-    try:
+    with signal_while_polling(lambda *_: b.send(b"x")):
         assert wait_for(a, READ) == READ
-    finally:
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_signal_handler_that_spawns(poller, pair):
     a, _ = pair
     channel = ringlet.Channel()
     reader = ringlet.spawn(wait_for, a, READ)
-    before = on_alarm(lambda *_: ringlet.spawn(channel.send, "spawned"))
-    try:
+    with signal_while_polling(lambda *_: ringlet.spawn(channel.send, "spawned")):
         assert channel.receive() == "spawned"
-    finally:
-        signal.signal(signal.SIGALRM, before)
-        reader.kill()
+    reader.kill()
 
 
 def test_an_exception_from_a_signal_handler_loses_no_event(poller, pair):
@@ -360,12 +369,11 @@ def test_an_exception_from_a_signal_handler_loses_no_event(poller, pair):
         raise KeyError("from the handler")
 
     reader = ringlet.spawn(wait_for, a, READ)
-    before = on_alarm(handler)
-    try:
-        with pytest.raises(KeyError, match="from the handler"):
-            ringlet.Channel().receive()
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    with (
+        signal_while_polling(handler),
+        pytest.raises(KeyError, match="from the handler"),
+    ):
+        ringlet.Channel().receive()
     assert reader.result() == READ
 
 
