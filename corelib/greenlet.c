@@ -167,6 +167,12 @@ static PyObject *COLD report(struct rl_thread *thread, PyGreenlet *origin, PyObj
     return value;
 }
 
+/* A switch to where we are, which the callback of settrace() is told of as of any
+   other. `value` is stolen; NULL: an exception is set. Returns as landed(). */
+static inline PyObject *stay(struct rl_thread *thread, PyObject *value) {
+    return thread->tracer ? report(thread, thread->current, value) : value;
+}
+
 /* Drops the last reference to the greenlet we came from. Keeps the pending
    exception, for finalizers may run. */
 static void COLD drop_origin(PyGreenlet *origin) {
@@ -597,8 +603,10 @@ PyObject *rl_greenlet_switch(PyGreenlet *self, PyObject *args, PyObject *kwargs)
         return rl_greenlet_transfer(thread, to, args);
     }
     PyObject *value = pack(args, kwargs);
-    if (!value || to == thread->current)
-        return value;
+    if (!value)
+        return NULL;
+    if (to == thread->current)
+        return stay(thread, value);
     return cross(thread, to, value);
 }
 
@@ -693,7 +701,7 @@ PyObject *rl_greenlet_throw(PyGreenlet *self, PyObject *type, PyObject *value, P
         return NULL;
     }
     if (to == thread->current)
-        return result;
+        return stay(thread, result);
     if (to->impl->parked) {
         if (result) {
             Py_DECREF(result);

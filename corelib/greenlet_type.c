@@ -199,7 +199,7 @@ static int set_dict(PyObject *object, PyObject *dict, void *closure) {
         return -1;
     }
     if (!PyDict_Check(dict)) {
-        PyErr_SetString(PyExc_TypeError, "__dict__ must be set to a dictionary");
+        PyErr_SetString(PyExc_TypeError, "__dict__ must be a dictionary");
         return -1;
     }
     Py_INCREF(dict);
@@ -207,11 +207,17 @@ static int set_dict(PyObject *object, PyObject *dict, void *closure) {
     return 0;
 }
 
+/* Sets AttributeError. Returns -1. */
+static int refuse_run_of_main(void) {
+    PyErr_SetString(PyExc_AttributeError, "Main greenlets do not have a run attribute.");
+    return -1;
+}
+
 static PyObject *get_run(PyObject *object, void *closure) {
     (void)closure;
     struct rl_greenlet *g = ((PyGreenlet *)object)->impl;
     if (g->is_main) {
-        PyErr_SetString(PyExc_AttributeError, "Main greenlets do not have a run attribute.");
+        refuse_run_of_main();
         return NULL;
     }
     if (g->state != RL_NEW || !g->run) {
@@ -224,6 +230,8 @@ static PyObject *get_run(PyObject *object, void *closure) {
 static int set_run(PyObject *object, PyObject *run, void *closure) {
     (void)closure;
     struct rl_greenlet *g = ((PyGreenlet *)object)->impl;
+    if (g->is_main)
+        return refuse_run_of_main();
     if (g->state != RL_NEW) {
         PyErr_SetString(PyExc_AttributeError,
                         "run cannot be set after the start of the greenlet");

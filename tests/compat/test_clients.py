@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.timeout(400)]
 
 PROGRAMS = Path(__file__).parent / "programs"
 SECONDS = 120  # for one run of one program
-CLIENTS = ("gevent", "eventlet", "sqlalchemy", "playwright")
+CLIENTS = ("greenlet", "gevent", "eventlet", "sqlalchemy", "playwright")
 ON_RINGLET = ("-m", "ringlet", "run", "--greenlet")
 GREENLETS_OWN = {
     "ringlet imported": False,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ringlet import getcurrent, gettrace, greenlet, settrace
+from ringlet import GreenletExit, getcurrent, gettrace, greenlet, settrace
 from tests.core.paths import crowd, every_way, nested, park, push_out
 
 Events = list[tuple[str, str]]
@@ -88,11 +88,18 @@ def test_ending_by_the_loss_of_all_references_is_reported() -> None:
     assert events == ["throw", "switch"]
 
 
-def test_a_switch_to_oneself_is_none() -> None:
+def test_a_switch_to_oneself_is_one_too() -> None:
+    """Also when it leads there by way of a child that has ended."""
+    main, ended = getcurrent(), greenlet(lambda: None)
+    ended.switch()
     events = []
     with switches_traced(lambda *event: events.append(event)):
-        getcurrent().switch()
-    assert events == []
+        assert main.switch(1) == 1
+        assert ended.switch(2) == 2
+        with pytest.raises(KeyError):
+            main.throw(KeyError)
+        assert isinstance(ended.throw(), GreenletExit)
+    assert events == [(event, (main, main)) for event in ("switch", "switch", "throw", "switch")]
 
 
 def test_a_callback_that_fails_is_removed_and_its_error_raised_in_the_target() -> None:
