@@ -22,9 +22,9 @@ enum {
     MIN_SLOT = 8 << 20,     /* The usual size of a thread's stack. */
     MAX_SLOT = 256 << 20,   /* An unlimited RLIMIT_STACK must not eat the address space. */
     SMALLEST_SLOT = 1 << 20, /* What we settle for when address space is short. */
-    SCRATCH_BYTES = 64 << 10,
+    SCRATCH_BYTES = 128 << 10, /* With the guard page, which is as large as half of it on some CPUs. */
     POISON = 0xDB,          /* Hard mode fills left stacks with it. */
-    MARGIN = 1024,          /* Frames between rl_stack_prepare and the switch itself. */
+    MARGIN = 832 + RL_SWITCH_BYTES, /* Frames between rl_stack_prepare and the switch, and its own. */
 };
 
 static size_t reserve_bytes;

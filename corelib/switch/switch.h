@@ -1,13 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /* The contract of a CPU. One file in this folder implements these functions
-   for each CPU and ABI; nothing here knows Python. */
+   for each CPU and ABI, and one for all others; nothing here knows Python. */
 #ifndef RL_SWITCH_H
 #define RL_SWITCH_H
 
 #include <stddef.h>
 
-/* Bytes below a stack's base that rl_switch_seed writes, at most. */
-#define RL_SWITCH_SEED_BYTES 192
+/* Which file it is. RL_SWITCH_UCONTEXT, the portable one, may be given to the
+   compiler, to test it where there is a better one. */
+#if !defined(RL_SWITCH_UCONTEXT) && !defined(__ILP32__)
+#if defined(__x86_64__) && !defined(_WIN32)
+#define RL_SWITCH_X86_64 1
+#elif defined(__aarch64__) && !defined(_WIN32)
+#define RL_SWITCH_AARCH64 1
+#endif
+#endif
+#if !defined(RL_SWITCH_X86_64) && !defined(RL_SWITCH_AARCH64) && !defined(RL_SWITCH_UCONTEXT)
+#define RL_SWITCH_UCONTEXT 1
+#endif
+
+/* Bytes below a stack's base that rl_switch_seed writes, at most; and below the
+   stack pointer of the caller, those that rl_switch and rl_switch_via do. */
+#ifdef RL_SWITCH_UCONTEXT
+#include <ucontext.h>
+#define RL_SWITCH_BYTES (sizeof(ucontext_t) + 1280)
+#else
+#define RL_SWITCH_BYTES 192
+#endif
 
 /* Words that a C++ runtime's `__cxa_eh_globals` has in this ABI. */
 #if defined(__ARM_EABI__) && !defined(__ARM_DWARF_EH__)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The System V ABI on x86-64: Linux and macOS. */
-#if defined(__x86_64__) && !defined(_WIN32)
-
 /* For syscall(). */
 #define _DEFAULT_SOURCE 1
 
 #include "switch/switch.h"
+
+#ifdef RL_SWITCH_X86_64
 
 #include <stdint.h>
 #include <string.h>

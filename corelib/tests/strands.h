@@ -15,7 +15,7 @@ struct strand {
     unsigned state;                    /* For the test. */
     int evicted, restored;             /* How often it was told so. */
     int ended;
-    char reserve[512];                 /* May be lent to the stack as its first copy buffer. */
+    char reserve[320 + RL_SWITCH_BYTES];                 /* May be lent to the stack as its first copy buffer. */
 };
 
 static struct rl_stacks stacks;
