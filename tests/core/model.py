@@ -314,6 +314,12 @@ class Model:
         outcome, origin = thread.outcome, thread.origin
         assert outcome is not None
         assert origin is not None
+        outcome = yield from self.reported(thread, origin, outcome)
+        yield from self.drop(origin)
+        return outcome
+
+    def reported(self, thread: Thread, origin: Greenlet, outcome: Outcome) -> Steps:
+        """What the callback of settrace() makes of a switch, also of one to where we are."""
         if thread.tracer:
             kind = "throw" if outcome.error else "switch"
             self.say("traced", origin.name, kind, thread.current.name)
@@ -321,7 +327,6 @@ class Model:
                 thread.tracer = None
                 yield from self.drop_all(outcome.refs)
                 outcome = Outcome(error="Boom('traced',)")
-        yield from self.drop(origin)
         return outcome
 
     def start(self, thread: Thread, greenlet: Greenlet) -> None:
@@ -339,7 +344,7 @@ class Model:
             return (yield from self.cross(thread, target, Outcome(args, kwargs=kwargs)))
         outcome = Outcome(packed(args, kwargs))
         if target is thread.current:
-            return outcome
+            return (yield from self.reported(thread, target, outcome))
         return (yield from self.cross(thread, target, outcome))
 
     def throw(self, thread: Thread, to: Greenlet, error: str) -> Steps:
@@ -353,7 +358,7 @@ class Model:
         if isinstance(target, Outcome):
             return target
         if target is thread.current:
-            return outcome
+            return (yield from self.reported(thread, target, outcome))
         if target.state == NEW:
             if not outcome.error:
                 outcome = Outcome((outcome.value,))
