@@ -14,6 +14,8 @@ from ringlet.core import getcurrent, greenlet
 from tests.core.paths import park, push_out
 from tests.support.isolated import run_isolated
 
+pytestmark = pytest.mark.core_subset
+
 VAR: ContextVar[Any] = ContextVar("var", default="default")
 
 

@@ -7,6 +7,8 @@ import pytest
 from ringlet import GreenletExit, getcurrent, greenlet
 from tests.core.paths import every_way, park, push_out
 
+pytestmark = pytest.mark.core_subset
+
 
 def state(one: greenlet) -> tuple[bool, bool]:
     return bool(one), one.dead

@@ -9,6 +9,8 @@ import pytest
 from ringlet import GreenletError, getcurrent, greenlet
 from tests.core.paths import park
 
+pytestmark = pytest.mark.core_subset
+
 
 def test_a_new_parent_gets_the_result() -> None:
     log = []

@@ -8,6 +8,8 @@ import pytest
 from ringlet import GreenletError, GreenletExit, getcurrent, greenlet
 from tests.core.paths import nested, park
 
+pytestmark = pytest.mark.core_subset
+
 PACKINGS = [
     ((), {}, ()),
     ((1,), {}, 1),

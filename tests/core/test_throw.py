@@ -8,6 +8,8 @@ import pytest
 from ringlet import GreenletExit, getcurrent, greenlet
 from tests.core.paths import every_way, park, push_out
 
+pytestmark = pytest.mark.core_subset
+
 
 def catcher() -> object:
     """Return what is thrown."""
