@@ -288,3 +288,21 @@ def test_a_hundred_thousand_wait_at_once() -> None:
     for number in range(100_000):
         channel.send(number)
     assert [tasklet.result() for tasklet in waiting] == list(range(100_000))
+
+
+def test_of_several_errors_before_its_turn_the_last_is_raised() -> None:
+    caught = []
+
+    def wait() -> None:
+        try:
+            Channel().receive()
+        except BaseException as error:
+            caught.append(type(error))
+            raise
+
+    waiting = spawn(wait)
+    schedule()
+    waiting.throw(ValueError("first"))
+    waiting.throw(KeyError("second"))
+    waiting.kill()
+    assert caught == [TaskletExit]

@@ -85,9 +85,10 @@ class Tasklet(_core.Tasklet[T_co]):
     def throw(self, error: BaseException | type[BaseException]) -> None:
         """Raise `error` in it where it waits, when its turn comes. Returns at once.
 
-        One that has not run yet ends with it. One that runs in another thread raises it where it
-        waits next; the running one raises it here. Raises TaskletError when it has not been
-        started, or has ended.
+        Of several before that turn the last is raised, so kill() is not undone by an error that
+        came first. One that has not run yet ends with it. One that runs in another thread raises
+        it where it waits next; the running one raises it here. Raises TaskletError when it has
+        not been started, or has ended.
         """
         exception = error() if isinstance(error, type) else error
         if not isinstance(exception, BaseException):
