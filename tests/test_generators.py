@@ -18,6 +18,7 @@ from ringlet import (
     yield_from,
 )
 from ringlet.testing import fake_clock
+from tests.support.marks import freed_where_dropped
 
 
 @generator
@@ -201,6 +202,7 @@ def test_several_consumers_share_one() -> None:
     assert [tasklet.result() for tasklet in tasklets] == [4, 3, 2, 1]
 
 
+@freed_where_dropped
 def test_one_that_another_thread_drops_ends_when_its_own_thread_switches():
     ended = []
 

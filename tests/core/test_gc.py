@@ -2,7 +2,6 @@
 
 import gc
 import sys
-import sysconfig
 import threading
 import weakref
 
@@ -10,11 +9,7 @@ import pytest
 
 from ringlet import GreenletExit, getcurrent, greenlet
 from tests.core.paths import WAYS, crowd, every_way, park
-
-freed_where_dropped = pytest.mark.skipif(
-    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-    reason="an interpreter that can run without the GIL has an object's own thread free it, later",
-)
+from tests.support.marks import freed_where_dropped
 
 
 class Log(list[str]):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.core.fuzz import shortened
 from tests.support.isolated import run_isolated
+from tests.support.marks import freed_where_dropped
 
 STEPS = int(os.environ.get("RINGLET_FUZZ_STEPS", "4000"))
 SEED = int(os.environ.get("RINGLET_FUZZ_SEED", "1"))
@@ -30,6 +31,7 @@ MODES = {
 
 @pytest.mark.no_leak_check("runs in a child process")
 @pytest.mark.timeout(SECONDS + 60)
+@freed_where_dropped
 @pytest.mark.parametrize("mode", MODES)
 def test_random_programs_do_what_the_model_foretells(mode: str) -> None:
     seed = SEED + 100_000 * list(MODES).index(mode)
