@@ -487,6 +487,9 @@ PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
     result = PyThreadState_GetFrame(ts);
     ts->current_frame = saved;
 #endif
+    /* There is a frame; what can fail is making an object for it, and that is not told. */
+    if (!result && !PyErr_Occurred())
+        PyErr_NoMemory();
     return result;
 }
 

@@ -109,7 +109,7 @@ void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack);
 void rl_pystate_restored(struct rl_pystate *state, PyThreadState *ts);
 
 /* The top frame of a suspended greenlet. Returns a new reference; NULL without
-   an exception when it has no frame. */
+   an exception when it has no frame, or with MemoryError set. */
 PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
                                 const struct rl_stack *stack);
 

@@ -1,0 +1,38 @@
+"""Each request for memory of what can be done with greenlets is refused in turn."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.isolated import SCRIPTS, run_isolated
+
+COMPILER = os.environ.get("CC", "cc").split()
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that refuses memory, to be preloaded."""
+    library = tmp_path_factory.mktemp("refuse") / "refuse.so"
+    source = SCRIPTS / "refuse.c"
+    subprocess.run([*COMPILER, "-O1", "-fPIC", "-shared", "-o", library, source], check=True)
+    return library
+
+
+@pytest.mark.no_leak_check("runs in a child process")
+@pytest.mark.skipif(shutil.which(COMPILER[0]) is None, reason="needs a C compiler")
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="another library is preloaded")
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("width", [1, 30])
+@pytest.mark.parametrize("slots", [1, 64])
+def test_without_memory_all_greenlets_stay_usable(refusing: Path, slots: int, width: int) -> None:
+    env = {
+        "LD_PRELOAD": str(refusing),
+        "PYTHONMALLOC": "malloc",
+        "RINGLET_SLOTS": str(slots),
+        "RINGLET_HARD": os.environ.get("RINGLET_HARD", "0"),
+    }
+    said = run_isolated("without_memory.py", str(width), env=env, timeout=120).stdout
+    assert " rounds\n" in said

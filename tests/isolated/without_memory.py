@@ -1,0 +1,321 @@
+"""Does each thing with greenlets again and again, with requests for memory refused each time.
+
+First from the first request on, then from the second, until none is left to refuse; the argument
+says how many in a row. Whatever the outcome, all
+greenlets must be as before or have done what was asked, and go on.
+"""
+
+import contextlib
+import ctypes
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ringlet
+from ringlet import Channel, GreenletExit, getcurrent, greenlet, settrace
+
+library = ctypes.CDLL(None)
+refuse = library.rl_refuse
+refuse.argtypes = [ctypes.c_long, ctypes.c_long]
+refuse.restype = None
+library.rl_grant.restype = ctypes.c_long
+WIDTH = int(sys.argv[1])
+
+main = getcurrent()
+SPARE = 8  # rounds without a refusal after which nothing is left to refuse
+
+
+def grant() -> int:
+    """Call rl_grant, which may itself be refused memory until there is no more to refuse."""
+    while True:
+        try:
+            return library.rl_grant()
+        except (MemoryError, SystemError):  # ctypes tells it in either way
+            continue
+
+
+def echo(value: Any = None) -> None:
+    """Answers forever; what memory it lacks itself it takes lightly."""
+    while True:
+        try:
+            value = main.switch(value)
+        except MemoryError:
+            value = "lacking"
+
+
+def sink(depth: int) -> None:
+    """The same from deep within C code."""
+    if depth:
+        sorted([0], key=lambda _: sink(depth - 1))
+    else:
+        echo()
+
+
+def started(run: Callable[..., Any] = echo, *args: Any) -> greenlet:
+    made = greenlet(run)
+    made.switch(*args)
+    return made
+
+
+def answers(one: greenlet) -> None:
+    assert one.switch("question") == "question"
+
+
+# Each yields what is done without memory, and then looks at what has become of it.
+
+
+def making() -> Iterator[Callable[[], Any]]:
+    yield lambda: greenlet(echo)
+
+
+def making_with_a_parent() -> Iterator[Callable[[], Any]]:
+    class Sub(greenlet):
+        pass
+
+    yield lambda: Sub(run=echo, parent=main)
+
+
+def starting() -> Iterator[Callable[[], Any]]:
+    new = greenlet(echo)
+    yield lambda: new.switch("first")
+    if not new and not new.dead:
+        assert new.run is echo
+        assert new.switch("again") == "again"
+    if not new.dead:
+        answers(new)
+
+
+def starting_with_keywords() -> Iterator[Callable[[], Any]]:
+    new = greenlet(echo)
+    yield lambda: new.switch(value="first")
+    if not new and not new.dead:
+        assert new.switch("again") == "again"
+    if not new.dead:
+        answers(new)
+
+
+def starting_a_crowd() -> Iterator[Callable[[], Any]]:
+    """All stay, so that later ones need blocks of their own."""
+    crowd = [greenlet(echo) for _ in range(10)]
+    crowds.append(crowd)
+
+    def start() -> None:
+        for one in crowd:
+            one.switch("first")
+
+    yield start
+    for one in crowd:
+        if not one and not one.dead:
+            one.switch()
+        if one:
+            answers(one)
+
+
+def switching() -> Iterator[Callable[[], Any]]:
+    one = started()
+    yield lambda: one.switch("value")
+    answers(one)
+
+
+def switching_with_keywords() -> Iterator[Callable[[], Any]]:
+    one = started()
+    yield lambda: one.switch(*range(50), x=3)  # more than the interpreter keeps tuples for
+    answers(one)
+
+
+def switching_to_a_deep_one() -> Iterator[Callable[[], Any]]:
+    one, deep = started(), started(sink, 20)
+    yield lambda: (one.switch("value"), deep.switch("value"))
+    answers(deep)
+    answers(one)
+
+
+def throwing() -> Iterator[Callable[[], Any]]:
+    one = started()
+
+    def throw() -> None:
+        with contextlib.suppress(KeyError):
+            one.throw(KeyError, "thrown")
+
+    yield throw
+    assert one or one.dead
+    if one:
+        answers(one)
+
+
+def throwing_into_a_new_one() -> Iterator[Callable[[], Any]]:
+    new = greenlet(echo)
+    yield new.throw
+    if not new.dead:
+        assert isinstance(new.throw(), GreenletExit)
+    assert new.dead
+
+
+def dropping() -> Iterator[Callable[[], Any]]:
+    kept = [started(sink, 3)]
+    yield kept.clear
+
+
+def ending() -> Iterator[Callable[[], Any]]:
+    one, deep = started(), started(sink, 20)
+    outer = greenlet(lambda: greenlet(int, deep).switch())  # making functions can crash CPython
+    yield lambda: outer.switch()
+    answers(deep)
+    answers(one)
+
+
+def changing_the_parent() -> Iterator[Callable[[], Any]]:
+    one, other = greenlet(echo), started()
+    yield lambda: setattr(one, "parent", other)
+    assert one.parent in (main, other)
+    answers(other)
+
+
+def looking_at_frames() -> Iterator[Callable[[], Any]]:
+    one, deep = started(), started(sink, 20)
+    frames: list[Any] = []
+    yield lambda: frames.extend((one.gr_frame, deep.gr_frame))
+    assert frames in ([], [one.gr_frame, deep.gr_frame])
+    answers(deep)
+    answers(one)
+
+
+def tracing() -> Iterator[Callable[[], Any]]:
+    seen: list[str] = []
+    one = started()
+
+    def tracer(event: str, _: Any) -> None:
+        seen.append(event)
+
+    def trace() -> None:
+        settrace(tracer)
+        one.switch("traced")
+        one.switch("traced")
+
+    yield trace
+    settrace(None)
+    answers(one)
+
+
+def in_a_new_thread() -> Iterator[Callable[[], Any]]:
+    """The first greenlets of a thread."""
+    outcome: list[str] = []
+
+    def work() -> None:
+        refuse(number, WIDTH)
+        with contextlib.suppress(MemoryError):
+            outcome.append(greenlet(getcurrent().switch).switch("went"))
+        refusals.append(grant())
+        outcome.append(greenlet(getcurrent().switch).switch("again"))
+
+    number = rounds[-1]
+    yield lambda: None
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert outcome in (["again"], ["went", "again"]), outcome
+
+
+def spawning() -> Iterator[Callable[[], Any]]:
+    done: list[int] = []
+
+    def spawn() -> None:
+        ringlet.spawn(done.append, 1)
+        ringlet.schedule()
+
+    yield spawn
+    ringlet.schedule()
+    ringlet.spawn(done.append, 2)
+    ringlet.schedule()
+    assert done[-1:] == [2]
+
+
+def exchanging() -> Iterator[Callable[[], Any]]:
+    channel: Channel[Any] = Channel()
+    got: list[Any] = []
+
+    def receive() -> None:
+        while True:
+            try:
+                value = channel.receive()
+                if value == "end":
+                    return
+                got[:] = [value]
+            except MemoryError:
+                continue
+
+    receiver = ringlet.spawn(receive)
+    ringlet.schedule()
+    yield lambda: (channel.send(1), ringlet.schedule(), channel.send(2))
+    ringlet.schedule()
+    channel.send("last")
+    ringlet.schedule()
+    assert got == ["last"], got
+    channel.send("end")
+    assert receiver.join(10)
+
+
+crowds: list[list[greenlet]] = []
+rounds: list[int] = []  # of the scene under way
+refusals: list[int] = []  # that another thread has seen
+SCENES = [
+    making,
+    making_with_a_parent,
+    starting,
+    starting_with_keywords,
+    starting_a_crowd,
+    switching,
+    switching_with_keywords,
+    switching_to_a_deep_one,
+    throwing,
+    throwing_into_a_new_one,
+    dropping,
+    ending,
+    changing_the_parent,
+    looking_at_frames,
+    tracing,
+    in_a_new_thread,
+    spawning,
+    exchanging,
+]
+
+
+def play(scene: Callable[[], Iterator[Callable[[], Any]]]) -> int:
+    """Do one thing without memory until it needs no more; returns how often memory was refused."""
+    bystanders = [started(), started(sink, 10)]
+    unrefused = number = total = 0
+    while unrefused < SPARE:
+        rounds.append(number)
+        acting = scene()
+        act = next(acting)
+        try:
+            refuse(number, WIDTH)
+            act()
+        except MemoryError:
+            pass
+        refused = grant()
+        next(acting, None)
+        for one in bystanders:
+            answers(one)
+        if scene is in_a_new_thread:
+            refused = refusals.pop()
+        unrefused = 0 if refused else unrefused + 1
+        total += refused > 0
+        number += 1
+    return total
+
+
+def silent(_: Any) -> None:
+    """For unraisable errors: those of greenlets that are dropped while memory is short."""
+
+
+sys.unraisablehook = silent
+total = 0
+for scene in SCENES:
+    print(scene.__name__, end=" ", flush=True)
+    count = play(scene)
+    print(count, flush=True)
+    total += count
+print("refused in", total, "rounds")
+assert total > 30
