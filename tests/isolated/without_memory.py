@@ -203,8 +203,8 @@ def in_a_new_thread() -> Iterator[Callable[[], Any]]:
     outcome: list[str] = []
 
     def work() -> None:
-        refuse(number, WIDTH)
         with contextlib.suppress(MemoryError):
+            refuse(number, WIDTH)
             outcome.append(greenlet(getcurrent().switch).switch("went"))
         refusals.append(grant())
         outcome.append(greenlet(getcurrent().switch).switch("again"))
