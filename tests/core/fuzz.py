@@ -32,6 +32,7 @@ LENGTH = 60  # operations of one program
 BATCH = 50  # programs with one seed
 MOST_GREENLETS = 40  # of one program; more only make it slow
 HANGS = 120  # seconds for a batch; one takes 2
+HANGS_ALONE = 10  # seconds for one program
 MISMATCH = 3  # how a process ends that has seen what was not foretold
 
 
@@ -188,7 +189,7 @@ class Programs(RuleBasedStateMachine):
 
 def replay(operations: Iterable[list[Any]]) -> None:
     """Do one program."""
-    faulthandler.dump_traceback_later(HANGS, exit=True)
+    faulthandler.dump_traceback_later(HANGS_ALONE, exit=True)
     pair = Pair()
     try:
         for operation in operations:
@@ -285,7 +286,7 @@ def main() -> int:
                 replay(list(map(json.loads, file)))
         else:
             run(options.steps, options.seed)
-    except AssertionError:
+    except (AssertionError, ExceptionGroup):  # a group when programs fail in several ways
         traceback.print_exc()
         return MISMATCH
     finally:
