@@ -727,12 +727,20 @@ PyObject *rl_greenlet_throw(PyGreenlet *self, PyObject *type, PyObject *value, P
 
 /* ---- Ending from outside ---------------------------------------------- */
 
+/* Whether `self` is `of`, or an ancestor of it. */
+static int is_ancestor(const PyGreenlet *self, const PyGreenlet *of) {
+    while (of && of != self)
+        of = of->impl->parent;
+    return of == self;
+}
+
 void rl_greenlet_kill(PyGreenlet *self) {
     struct rl_thread *thread = rl_thread_self;
     struct rl_greenlet *g = self->impl;
     PyObject *type, *value, *traceback, *result;
     PyErr_Fetch(&type, &value, &traceback);
-    /* Its end must come back to us, not to where it was started from. */
+    /* Its end must come back to us, not to where it was started from. What it does
+       meanwhile may make its parent its child: then it keeps the one it has now. */
     PyGreenlet *parent = g->parent;
     g->parent = (PyGreenlet *)Py_NewRef((PyObject *)thread->current);
     if (g->parked)
@@ -743,9 +751,10 @@ void rl_greenlet_kill(PyGreenlet *self) {
     if (!result)
         PyErr_WriteUnraisable((PyObject *)self);
     Py_XDECREF(result);
-    PyGreenlet *stand_in = g->parent;
-    g->parent = parent;
-    Py_XDECREF(stand_in);
+    PyGreenlet *other = is_ancestor(self, parent) ? parent : g->parent;
+    if (other != parent)
+        g->parent = parent;
+    Py_XDECREF(other);
     PyErr_Restore(type, value, traceback);
 }
 

@@ -195,3 +195,22 @@ def test_a_parent_that_ends_before_its_child_is_passed_over() -> None:
     assert top.dead
     assert child.switch() == "result"
     assert len(log) == 1
+
+
+def test_one_that_is_dropped_may_make_its_parent_its_child() -> None:
+    """While it ends, its parent is who has dropped it; had it the old one back, both would be
+    ancestors of each other."""
+    main, former = getcurrent(), greenlet(lambda: "ran")
+
+    def body():
+        try:
+            main.switch()
+        finally:
+            former.parent = getcurrent()
+
+    child = greenlet(body, former)
+    child.switch()
+    del child
+    assert former.parent.dead
+    assert former.parent.parent is main
+    assert former.switch() == "ran"
