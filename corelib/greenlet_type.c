@@ -568,8 +568,9 @@ static PyMethodDef functions[] = {
      PyDoc_STR("gettrace()\n--\n\nThe callback of settrace() in this thread, or None.")},
     {"stack_statistics", stack_statistics, METH_NOARGS,
      PyDoc_STR("stack_statistics()\n--\n\n"
-               "A dict about the calling thread's stacks: slots (the most there may be), mapped,\n"
-               "slot_bytes, evictions (stacks copied out so far) and evicted_bytes.")},
+               "A dict about the calling thread's stacks: slots (the most there may be; it grows, up to\n"
+               "256, while they hold deep stacks, unless RINGLET_SLOTS is set), mapped, slot_bytes,\n"
+               "evictions (stacks copied out so far) and evicted_bytes.")},
     {"_unwind_at_thread_end", unwind_at_thread_end, METH_O,
      PyDoc_STR("_unwind_at_thread_end(flag)\n--\n\n"
                "Whether GreenletExit is raised in greenlets that are suspended when their thread ends,\n"

@@ -4,6 +4,7 @@
 #include "stack.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +26,24 @@ enum {
     SCRATCH_BYTES = 128 << 10, /* With the guard page, which is as large as half of it on some CPUs. */
     POISON = 0xDB,          /* Hard mode fills left stacks with it. */
     MARGIN = 832 + RL_SWITCH_BYTES, /* Frames between rl_stack_prepare and the switch, and its own. */
+    HEAVY = 8 << 10,        /* Copying so much takes longer than all the rest of a switch. */
+    LOOKS = 8,              /* Slots to look at for one that is not heavy. */
+    KEPT_STACK = 256 << 10, /* Of a slot, what stays in memory when nobody is deeper any more. */
+    LOOKED_AT = 5 << 10,    /* Below that, where to see whether somebody was deeper. */
+    KEPT_COPY = 64 << 10,   /* Of a copy buffer, what stays while it is not needed. */
 };
 
 static size_t reserve_bytes;
+static unsigned budget = 16384;       /* What vm.max_map_count usually has room for, and as much
+                                         again for others. */
+static atomic_uint mapped_everywhere; /* Slots of all threads. */
 
 void rl_stack_set_reserve(size_t bytes) {
     reserve_bytes = bytes;
+}
+
+void rl_stack_set_budget(unsigned slots) {
+    budget = slots;
 }
 
 /* Copies like memcpy, but is invisible to the address sanitizer, which objects
@@ -122,8 +135,8 @@ static char *map_stack(size_t bytes) {
     return map;
 }
 
-int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned limit, int hard,
-                   void (*entry)(void)) {
+int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned limit, unsigned most,
+                   int hard, void (*entry)(void)) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = thread_stack_bytes();
     if (bytes < MIN_SLOT)
         bytes = MIN_SLOT;
@@ -133,13 +146,14 @@ int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned lim
     char *map = map_stack(SCRATCH_BYTES);
     if (!map)
         return -1;
-    stacks->slots = calloc(limit + 1, sizeof *stacks->slots);
+    stacks->slots = calloc(most + 1, sizeof *stacks->slots);
     if (!stacks->slots) {
         munmap(map, SCRATCH_BYTES);
         return -1;
     }
     stacks->scratch = map + SCRATCH_BYTES;
     stacks->limit = limit;
+    stacks->most = most;
     stacks->hard = hard;
     stacks->entry = entry;
     /* Room for the guard page and for the stagger of map_slot. */
@@ -159,6 +173,7 @@ void rl_stacks_term(struct rl_stacks *stacks) {
         unpoison(&stacks->slots[i]);
         munmap(low, stacks->slot_bytes);
     }
+    mapped_everywhere -= stacks->mapped;
     free(stacks->slots);
     munmap(stacks->scratch - SCRATCH_BYTES, SCRATCH_BYTES);
     memset(stacks, 0, sizeof *stacks);
@@ -167,6 +182,8 @@ void rl_stacks_term(struct rl_stacks *stacks) {
 /* Maps one more slot. Settles for smaller slots while none is mapped yet and
    address space is short. Returns NULL when there is none to be had. */
 static struct rl_slot *map_slot(struct rl_stacks *stacks) {
+    if (stacks->mapped && mapped_everywhere >= budget)
+        return NULL;
     char *map = map_stack(stacks->slot_bytes);
     while (!map && stacks->mapped == 0 && stacks->slot_bytes / 2 > SMALLEST_SLOT) {
         stacks->slot_bytes = stacks->slot_bytes / 2 & ~(size_t)0xFFFF;
@@ -174,6 +191,7 @@ static struct rl_slot *map_slot(struct rl_stacks *stacks) {
     }
     if (!map)
         return NULL;
+    mapped_everywhere++;
     unsigned index = stacks->mapped++;
     struct rl_slot *slot = &stacks->slots[index];
     /* Equal offsets from page boundaries would make the tops of all stacks
@@ -183,6 +201,32 @@ static struct rl_slot *map_slot(struct rl_stacks *stacks) {
     slot->base = map + stacks->slot_bytes - stagger - 64;
     slot->base -= (uintptr_t)slot->base & 63;
     return slot;
+}
+
+/* Whether a newcomer to this slot would have much copied back and forth. */
+static int is_heavy(const struct rl_slot *slot) {
+    return slot->evicted >= HEAVY ||
+           (slot->occupant && rl_stack_live_bytes(slot->occupant) >= HEAVY);
+}
+
+/* Chooses among slots that are all taken; at least one of them is not pinned. */
+static struct rl_slot *share_slot(struct rl_stacks *stacks, const struct rl_stack *running) {
+    struct rl_slot *slot = NULL;
+    for (unsigned looks = 0; looks < LOOKS && looks < stacks->mapped; looks++) {
+        struct rl_slot *next = &stacks->slots[stacks->hand];
+        stacks->hand = (stacks->hand + 1) % stacks->mapped;
+        if (next == running->slot || next == stacks->pinned)
+            continue;
+        slot = next;
+        if (!is_heavy(slot))
+            return slot;
+    }
+    struct rl_slot *fresh = stacks->limit < stacks->most ? map_slot(stacks) : NULL;
+    if (fresh) {
+        stacks->limit++;
+        return fresh;
+    }
+    return slot ? slot : running->slot;
 }
 
 int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct rl_stack *running) {
@@ -201,11 +245,8 @@ int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct
             slot = map_slot(stacks);
         if (!slot && (stacks->mapped == 0 || only_pinned))
             return -1;
-        for (int tries = 0;
-             !slot || slot == stacks->pinned || (slot == running->slot && tries < 2); tries++) {
-            slot = &stacks->slots[stacks->hand];
-            stacks->hand = (stacks->hand + 1) % stacks->mapped;
-        }
+        if (!slot)
+            slot = share_slot(stacks, running);
     }
     stack->slot = slot;
     stack->sp = NULL;
@@ -225,12 +266,13 @@ static void free_copy(struct rl_stack *stack) {
     stack->capacity = 0;
 }
 
-/* Makes room for `bytes` in the stack's copy buffer. Returns 0, or -1 with the
-   stack unchanged. */
+/* Makes room for `bytes` in the stack's copy buffer, which holds nothing now.
+   Returns 0, or -1 with the stack unchanged. */
 static int reserve_copy(struct rl_stack *stack, size_t bytes) {
-    if (stack->capacity >= bytes)
+    if (stack->capacity >= bytes && (stack->capacity <= KEPT_COPY || bytes > stack->capacity / 4))
         return 0;
     if (stack->reserve && bytes <= reserve_bytes) {
+        free_copy(stack);
         stack->copy = stack->reserve;
         stack->capacity = reserve_bytes;
         return 0;
@@ -238,7 +280,7 @@ static int reserve_copy(struct rl_stack *stack, size_t bytes) {
     bytes = (bytes + 255) & ~(size_t)255;
     char *copy = aligned_alloc(64, bytes);
     if (!copy)
-        return -1;
+        return stack->capacity >= bytes ? 0 : -1;
     free_copy(stack);
     stack->copy = copy;
     stack->capacity = bytes;
@@ -276,12 +318,40 @@ static inline void prefetch(const char *from, size_t bytes) {
         __builtin_prefetch(from + at);
 }
 
+/* Whether what lies below `end` is as the system gave it: looks at a word here and
+   there. C frames have large gaps, sorted() leaves 4 KiB of its 5 as they are, so
+   these are spread over 5 KiB. To the sanitizers it may be anything. */
+#ifdef RL_ASAN
+__attribute__((noinline, no_sanitize("address")))
+#endif
+static int is_blank(const char *end) {
+    uint64_t any = 0;
+#ifdef RL_VALGRIND
+    VALGRIND_MAKE_MEM_DEFINED(end - LOOKED_AT, LOOKED_AT);
+#endif
+    for (int at = LOOKED_AT; at > 0; at -= LOOKED_AT / 16)
+        any |= *(const uint64_t *)(const void *)(end - at);
+    return any == 0;
+}
+
+/* Gives the memory of a slot's far end back to the system, if somebody has been
+   there and nobody needs it: what lives in the slot, or will, is above `needed`.
+   Looking at memory that was never written takes none. */
+static void trim(struct rl_slot *slot, const char *needed) {
+    /* A multiple of all page sizes. */
+    char *end = (char *)((uintptr_t)(slot->base - KEPT_STACK) & ~(uintptr_t)0xFFFF);
+    if (needed < end || end - slot->low < LOOKED_AT || is_blank(end))
+        return;
+    madvise(slot->low, (size_t)(end - slot->low), MADV_DONTNEED);
+}
+
 /* Copies the occupant of a slot out. Its copy buffer is large enough. */
 static void evict(struct rl_stacks *stacks, struct rl_stack *stack) {
     size_t bytes = rl_stack_live_bytes(stack);
     copy_bytes(stack->copy, rl_stack_low(stack), bytes);
     stack->copied = bytes;
     stack->slot->occupant = NULL;
+    stack->slot->evicted = bytes;
     stacks->evictions++;
     stacks->evicted_bytes += bytes;
     stacks->evicted(stack);
@@ -314,8 +384,10 @@ static void *settle(void *argument) {
         return to->sp;
     if (slot->occupant == to)
         return to->sp;
-    if (slot->occupant)
+    if (slot->occupant) {
         evict(stacks, slot->occupant);
+        trim(slot, to->sp ? rl_stack_low(to) : slot->base);
+    }
     unpoison(slot);
     slot->occupant = to;
     if (!to->sp) {
@@ -324,6 +396,8 @@ static void *settle(void *argument) {
         copy_bytes(rl_stack_low(to), to->copy, to->copied);
         to->copied = 0;
         stacks->restored(to);
+        if (to->capacity > 4 * KEPT_COPY)
+            free_copy(to);
     }
     return to->sp;
 }
@@ -348,8 +422,13 @@ void rl_stack_exchange(struct rl_stacks *stacks, struct rl_stack *from, struct r
     }
 }
 
-/* Empties a slot whose stack has ended and offers it to new stacks. */
+/* Empties a slot whose stack has ended and offers it to new stacks. That stack may
+   still be the running one, about to leave. */
 static void empty_slot(struct rl_stacks *stacks, struct rl_slot *slot) {
+    const char *here = __builtin_frame_address(0);
+    int inside = here >= slot->low && here < slot->base;
+    if (slot != stacks->pinned)
+        trim(slot, inside ? here - MARGIN : slot->base);
     slot->occupant = NULL;
     if (!slot->is_free && slot != stacks->pinned) {
         slot->is_free = 1;

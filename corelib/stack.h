@@ -28,6 +28,7 @@ struct rl_slot {
     char *low;                 /* Lowest usable address; the guard page lies below. */
     struct rl_slot *next_free; /* The next slot in rl_stacks.free, while this one is there. */
     int is_free;               /* Whether this slot is in rl_stacks.free. */
+    size_t evicted;            /* Bytes of the last stack that was copied out of it. */
     uintptr_t bounds[3];       /* For the layer above: what it wants to know of this slot on each
                                   switch. All zero until it sets them. */
 };
@@ -45,8 +46,9 @@ struct rl_stack {
 /* The slots of one OS thread. */
 struct rl_stacks {
     struct rl_slot own;          /* The thread's own stack, never copied. */
-    struct rl_slot *slots;       /* `limit` slots, the first `mapped` of them usable. */
-    unsigned limit;              /* How many slots there may be. */
+    struct rl_slot *slots;       /* `most` slots and one, the first `mapped` of them usable. */
+    unsigned limit;              /* How many slots there may be; more when they are heavy. */
+    unsigned most;               /* The highest that limit may become. */
     unsigned mapped;             /* How many slots are mapped. */
     unsigned hand;               /* The next slot to share when none is free. */
     struct rl_slot *free;        /* Mapped slots that were emptied. */
@@ -71,19 +73,26 @@ struct rl_stacks {
 /* Sets the bytes behind every rl_stack.reserve. Called once. */
 void rl_stack_set_reserve(size_t bytes);
 
-/* Prepares the slots of the calling OS thread. `main` becomes the running
-   stack, on the thread's own memory. Maps only the scratch stack. Returns 0, or
-   -1 when there is no memory. The caller sets the two callbacks. */
-int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned limit, int hard,
-                   void (*entry)(void));
+/* Sets how many slots all threads together may have mapped; each may always have
+   one. Every slot takes two of the mappings that the system allows a process. */
+void rl_stack_set_budget(unsigned slots);
+
+/* Prepares the slots of the calling OS thread: up to `limit`, and up to `most` when
+   so many are heavy. `main` becomes the running stack, on the thread's own memory.
+   Maps only the scratch stack. Returns 0, or -1 when there is no memory. The caller
+   sets the two callbacks. */
+int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned limit, unsigned most,
+                   int hard, void (*entry)(void));
 
 /* Unmaps everything. No stack of this thread may be entered afterwards. */
 void rl_stacks_term(struct rl_stacks *stacks);
 
 /* Binds a new stack to a slot: an empty one, else a fresh one, else one that is
-   shared, and not that of `running` while there is a choice, nor the pinned one:
-   where that is the only one, one more than the limit is mapped. Returns 0, or -1
-   when there is no slot and none can be mapped. */
+   shared. That is not the slot of `running`, nor a heavy one, one whose stacks are
+   so deep that copying them is slow, while there is a choice; one slot more than
+   `limit` is such a choice, up to `most`. Nor is it the pinned one: where that is
+   the only one, one more than the limit is mapped. Returns 0, or -1 when there is
+   no slot and none can be mapped. */
 int rl_stack_bind(struct rl_stacks *stacks, struct rl_stack *stack, const struct rl_stack *running);
 
 /* Whether a switch to `to` is a plain exchange of registers. */

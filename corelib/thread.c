@@ -17,9 +17,21 @@ enum { DEFAULT_SLOTS = 64, MOST_SLOTS = 256 };
 
 static struct {
     unsigned slots; /* Slots per thread. */
+    unsigned most;  /* And as many as this while they hold deep stacks. */
     int hard;       /* Hard mode. */
     int unwind;     /* Greenlets that a thread leaves behind are ended by GreenletExit. */
-} settings = {DEFAULT_SLOTS, 0, 1};
+} settings = {DEFAULT_SLOTS, MOST_SLOTS, 0, 1};
+
+/* Lets slots use half of the mappings that the system allows a process: two each. */
+static void set_budget(void) {
+    unsigned long maps;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    if (!file)
+        return; /* Not Linux, or nothing to be seen: the usual value will do. */
+    if (fscanf(file, "%lu", &maps) == 1)
+        rl_stack_set_budget((unsigned)(maps / 4));
+    fclose(file);
+}
 
 int rl_thread_configure(void) {
     const char *slots = getenv("RINGLET_SLOTS"), *hard = getenv("RINGLET_HARD");
@@ -31,12 +43,13 @@ int rl_thread_configure(void) {
                          slots, MOST_SLOTS);
             return -1;
         }
-        settings.slots = (unsigned)count;
+        settings.slots = settings.most = (unsigned)count;
     }
     if (hard && *hard && strcmp(hard, "0") != 0) {
         settings.hard = 1;
-        settings.slots = 1;
+        settings.slots = settings.most = 1;
     }
+    set_budget();
     return 0;
 }
 
@@ -156,8 +169,8 @@ struct rl_thread *rl_thread_new(void) {
             PyErr_NoMemory();
         return NULL;
     }
-    if (rl_stacks_init(&thread->stacks, &main->impl->stack, settings.slots, settings.hard,
-                       rl_greenlet_entry) < 0) {
+    if (rl_stacks_init(&thread->stacks, &main->impl->stack, settings.slots, settings.most,
+                       settings.hard, rl_greenlet_entry) < 0) {
         PyErr_NoMemory();
         goto fail;
     }

@@ -72,7 +72,7 @@ void rl_thread_doom(struct rl_thread *thread, PyGreenlet *greenlet);
 void rl_thread_reap(struct rl_thread *thread);
 
 /* Reads the settings from the environment: RINGLET_SLOTS (slots per thread, 1 to
-   256) and RINGLET_HARD (1: one slot, every switch evicts, left stacks are
+   256, and not more when they are heavy) and RINGLET_HARD (1: one slot, every switch evicts, left stacks are
    poisoned). Returns 0, or -1 with ValueError set. */
 int rl_thread_configure(void);
 

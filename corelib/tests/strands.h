@@ -62,12 +62,17 @@ static void entry(void) {
     end();
 }
 
-/* Prepares `slots` slots for this process's only thread. */
-static void begin(unsigned slots, int hard) {
-    check(rl_stacks_init(&stacks, &main_strand.stack, slots, hard, entry) == 0);
+/* Prepares `slots` slots for this process's only thread, or up to `most` when they are heavy. */
+static void begin_growing(unsigned slots, unsigned most, int hard) {
+    check(rl_stacks_init(&stacks, &main_strand.stack, slots, most, hard, entry) == 0);
     stacks.evicted = count_eviction;
     stacks.restored = count_restoration;
     current = &main_strand;
+}
+
+/* Prepares `slots` slots, however heavy they become. */
+static void begin(unsigned slots, int hard) {
+    begin_growing(slots, slots, hard);
 }
 
 /* Makes `strand` one that will run `body`. */

@@ -488,7 +488,7 @@ static void main_is_entered_without_memory(void) {
 }
 
 static void begin_is_refused_cleanly(void) {
-    for (granted = 0; rl_stacks_init(&stacks, &main_strand.stack, 4, 0, entry) < 0;) {
+    for (granted = 0; rl_stacks_init(&stacks, &main_strand.stack, 4, 4, 0, entry) < 0;) {
         static long grants;
         granted = ++grants;
         check(grants < 10);
