@@ -233,6 +233,14 @@ static void COLD refuse_room(struct rl_thread *thread, PyGreenlet *to) {
         PyErr_NoMemory();
 }
 
+/* rl_stack_prepare for the slots of `thread`. Takes out a pin that nobody needs any
+   more: without memory the interpreter does not tell that a collection has ended. */
+static int prepare(struct rl_thread *thread, struct rl_stack *running, struct rl_stack *to) {
+    if (unlikely(thread->stacks.pinned != NULL) && !rl_pystate_is_collecting(thread->ts))
+        rl_stacks_pin(&thread->stacks, NULL);
+    return rl_stack_prepare(&thread->stacks, running, to);
+}
+
 /* Has what a greenlet is resumed with brought into the cache: nobody may have touched it
    for long, and its record need not have come to know where the rest most likely is. */
 static inline void prefetch(const struct rl_greenlet *g) {
@@ -251,7 +259,7 @@ cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     struct rl_stack *stack = &to->impl->stack;
     prefetch(to->impl);
     rl_stack_prefetch(stack);
-    if (rl_stack_prepare(&thread->stacks, &thread->current->impl->stack, stack) < 0) {
+    if (prepare(thread, &thread->current->impl->stack, stack) < 0) {
         Py_XDECREF(value);
         refuse_room(thread, to);
         return NULL;
@@ -366,8 +374,7 @@ PyObject *rl_greenlet_transfer(struct rl_thread *thread, PyGreenlet *to, PyObjec
     if (likely(to->impl->state != RL_NEW))
         return cross(thread, to, value);
     int begun = begin(thread, to) == 0;
-    if (begun && likely(rl_stack_prepare(&thread->stacks, &thread->current->impl->stack,
-                                         &to->impl->stack) == 0))
+    if (begun && likely(prepare(thread, &thread->current->impl->stack, &to->impl->stack) == 0))
         return jump(thread, to, value, 0);
     if (begun) {
         unbegin(thread, to->impl);
@@ -396,7 +403,7 @@ static PyObject *exit_as_value(PyObject *result) {
 int rl_greenlet_make_room(struct rl_thread *thread, PyGreenlet *to) {
     /* Nothing of the running stack will have to be copied. */
     thread->current->impl->stack.sp = NULL;
-    if (rl_stack_prepare(&thread->stacks, NULL, &to->impl->stack) == 0)
+    if (prepare(thread, NULL, &to->impl->stack) == 0)
         return 0;
     refuse_room(thread, to);
     return -1;

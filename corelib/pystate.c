@@ -469,10 +469,25 @@ void rl_pystate_restored(struct rl_pystate *state, PyThreadState *ts) {
     state->away = NULL;
 }
 
+/* Whether a frame is one of the interpreter's own, that no object can stand for: an
+   entry frame, as the main greenlet has them, or the base frame of 3.15. */
+static int is_interpreters(const _PyInterpreterFrame *frame) {
+#if !HAS_ENTRY_FRAMES
+    (void)frame;
+    return 0;
+#elif BEFORE_3_14
+    return frame->owner == FRAME_OWNED_BY_CSTACK;
+#else
+    return frame->owner >= FRAME_OWNED_BY_INTERPRETER;
+#endif
+}
+
 PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
                                 const struct rl_stack *stack) {
     PyFrameObject *result;
     _PyInterpreterFrame *frame = top_frame(state, stack);
+    while (frame && is_interpreters(frame))
+        frame = frame->previous;
     if (!frame)
         return NULL;
 #if HAS_CFRAME
