@@ -15,12 +15,12 @@ struct rl_parking rl_parking;
 
 /* ---- Allocation ------------------------------------------------------- */
 
-/* A record is one struct rl_greenlet for each object; a block is for a started one:
-   data chunk, then copy reserve. */
-static struct rl_slab slab;
+static struct rl_slab records; /* One struct rl_greenlet for each object. */
+static struct rl_slab blocks;  /* For each started one: data chunk, then copy reserve. */
 
 void rl_greenlet_init(void) {
-    rl_slab_init(&slab, sizeof(struct rl_greenlet), RL_CHUNK_BYTES + rl_pystate_copy_bytes);
+    rl_slab_init(&records, sizeof(struct rl_greenlet));
+    rl_slab_init(&blocks, RL_CHUNK_BYTES + rl_pystate_copy_bytes);
     rl_stack_set_reserve(rl_pystate_copy_bytes);
 }
 
@@ -58,7 +58,7 @@ PyGreenlet *rl_greenlet_alloc(PyTypeObject *type) {
     }
     if (!self)
         return NULL;
-    g = rl_slab_take_record(&slab);
+    g = rl_slab_take(&records);
     if (!g) {
         /* The deallocator needs an implementation, so free by hand. */
         PyObject_GC_UnTrack(self);
@@ -82,7 +82,7 @@ void rl_greenlet_free(PyGreenlet *self) {
         spare.count++;
         return;
     }
-    rl_slab_give_record(&slab, self->impl);
+    rl_slab_give(&records, self->impl);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -241,24 +241,15 @@ static int prepare(struct rl_thread *thread, struct rl_stack *running, struct rl
     return rl_stack_prepare(&thread->stacks, running, to);
 }
 
-/* Has what a greenlet is resumed with brought into the cache: nobody may have touched it
-   for long, and its record need not have come to know where the rest most likely is. */
-static inline void prefetch(const struct rl_greenlet *g) {
-    const char *block = rl_slab_block_of(&slab, g), *copy = block + RL_CHUNK_BYTES;
-    for (size_t at = 64; at < sizeof *g; at += 64)
-        __builtin_prefetch((const char *)g + at);
-    for (size_t at = 0; at < 192; at += 64)
-        __builtin_prefetch(block + at);
-    for (size_t at = 0; at < rl_pystate_copy_bytes; at += 64)
-        __builtin_prefetch(copy + at);
-}
-
 /* cross() to a greenlet whose stack must be copied back first. */
 static PyObject *__attribute__((noinline))
 cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     struct rl_stack *stack = &to->impl->stack;
-    prefetch(to->impl);
     rl_stack_prefetch(stack);
+    __builtin_prefetch((char *)to->impl + 128);
+    __builtin_prefetch((char *)to->impl + 192);
+    __builtin_prefetch(to->impl->py.top - 8);
+    __builtin_prefetch(to->impl->py.top - 16);
     if (prepare(thread, &thread->current->impl->stack, stack) < 0) {
         Py_XDECREF(value);
         refuse_room(thread, to);
@@ -295,10 +286,10 @@ static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *block)
    nothing changed; a pending exception is kept on success only. */
 static int begin(struct rl_thread *thread, PyGreenlet *self) {
     struct rl_greenlet *g = self->impl;
-    void *block = rl_slab_take_block(&slab, g);
+    void *block = rl_slab_take(&blocks);
     if (!block || rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
         if (block)
-            rl_slab_give_block(&slab, block);
+            rl_slab_give(&blocks, block);
         PyErr_NoMemory();
         return -1;
     }
@@ -321,7 +312,7 @@ static void unlink_started(struct rl_greenlet *g) {
 static void unbegin(struct rl_thread *thread, struct rl_greenlet *g) {
     unlink_started(g);
     rl_stack_drop(&thread->stacks, &g->stack);
-    rl_slab_give_block(&slab, g->block);
+    rl_slab_give(&blocks, g->block);
     g->block = NULL;
     g->stack.reserve = NULL;
     g->thread = NULL;
@@ -506,7 +497,7 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     if (h->state == RL_NEW)
         enlist(thread, h, g->block); /* It inherits the block, and then the slot. */
     else
-        rl_slab_give_block(&slab, g->block);
+        rl_slab_give(&blocks, g->block);
     g->block = NULL;
     rl_cxx_enter(&thread->cxx, &h->cxx);
     rl_pystate_enter(thread->ts, &h->py, &h->stack);
@@ -778,7 +769,7 @@ void rl_greenlet_drop(PyGreenlet *self) {
     /* Somebody may hold on to its frames; then the block that they are in is leaked, as
        always what they refer to. */
     if (rl_pystate_discard(&g->py, &g->stack) && g->block)
-        rl_slab_give_block(&slab, g->block);
+        rl_slab_give(&blocks, g->block);
     g->block = NULL;
     rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
     Py_CLEAR(g->py.context);

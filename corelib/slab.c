@@ -4,119 +4,61 @@
 
 #include "slab.h"
 
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 
-/* What becomes of a block; a region begins with one of these for each. */
-enum { UNTOUCHED, TAKEN, GIVEN_BACK };
+/* The first regions are small, so that a program with a handful of greenlets
+   stays small; later ones are large, so that a million need few mappings. */
+enum { FIRST_REGION = 64 * 1024, LARGEST_REGION = 2 * 1024 * 1024 };
 
-struct rl_free_block {
-    struct rl_free_block *next, *prev; /* In rl_slab.free_blocks. */
-};
-
-/* Rounds up to whole cache lines. */
-static uint32_t lines(size_t bytes) {
-    return (uint32_t)((bytes + 63) & ~(size_t)63);
-}
-
-void rl_slab_init(struct rl_slab *slab, size_t record_bytes, size_t block_bytes) {
+void rl_slab_init(struct rl_slab *slab, size_t block_bytes) {
     memset(slab, 0, sizeof *slab);
-    slab->record_bytes = lines(record_bytes ? record_bytes : 1);
-    slab->block_bytes = lines(block_bytes ? block_bytes : 1);
-    slab->count = (uint32_t)((RL_REGION - 64) / (1 + slab->record_bytes + slab->block_bytes));
-    slab->records_at = lines(slab->count);
-    slab->blocks_at = slab->records_at + slab->count * slab->record_bytes;
-    slab->used = slab->count;
-}
-
-/* The byte that says what becomes of the block `index` of a region. */
-static unsigned char *fate(char *region, uint32_t index) {
-    return (unsigned char *)region + index;
-}
-
-/* The region that an address is in. */
-static char *region_of(const void *address) {
-    return (char *)((uintptr_t)address & ~(RL_REGION - 1));
+    slab->block_bytes = (block_bytes + 63) & ~(size_t)63;
+    slab->region_bytes = FIRST_REGION;
 }
 
 /* Maps the next region. Returns 0, or -1 when the system refuses. */
 static int grow(struct rl_slab *slab) {
-    char *map = mmap(NULL, 2 * RL_REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED)
+    size_t bytes = slab->region_bytes, slack = bytes == LARGEST_REGION ? bytes : 0;
+    char *region = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
+    if (region == MAP_FAILED)
         return -1;
-    char *region = region_of(map + RL_REGION - 1), *end = region + RL_REGION;
-    if (region > map)
-        munmap(map, (size_t)(region - map));
-    if (end < map + 2 * RL_REGION)
-        munmap(end, (size_t)(map + 2 * RL_REGION - end));
 #ifdef MADV_HUGEPAGE
-    /* Random access to many greenlets misses the TLB less on huge pages. The first
-       region has small ones, so that a program with a handful stays small. */
-    if (slab->region)
-        madvise(region, RL_REGION, MADV_HUGEPAGE);
+    if (slack) {
+        /* A large region becomes one huge page, which must begin at a multiple
+           of its size: random access to many greenlets then misses the TLB less. */
+        char *aligned = (char *)(((uintptr_t)region + slack - 1) / slack * slack);
+        if (aligned > region)
+            munmap(region, (size_t)(aligned - region));
+        if (aligned < region + slack)
+            munmap(aligned + bytes, (size_t)(region + slack - aligned));
+        region = aligned;
+        madvise(region, bytes, MADV_HUGEPAGE);
+    }
 #endif
-    slab->region = region;
-    slab->used = 0;
+    slab->next = region;
+    slab->end = slab->next + bytes;
+    if (bytes < LARGEST_REGION)
+        slab->region_bytes = bytes * 2;
     return 0;
 }
 
-void *rl_slab_take_record(struct rl_slab *slab) {
-    void *record = slab->free_records;
-    if (__builtin_expect(record != NULL, 1)) {
-        slab->free_records = *(void **)record;
-        return record;
+void *rl_slab_take(struct rl_slab *slab) {
+    void *block = slab->free;
+    if (__builtin_expect(block != NULL, 1)) {
+        slab->free = *(void **)block;
+        return block;
     }
-    if (slab->used == slab->count && grow(slab) < 0)
+    if ((size_t)(slab->end - slab->next) < slab->block_bytes && grow(slab) < 0)
         return NULL;
-    return slab->region + slab->records_at + (size_t)slab->used++ * slab->record_bytes;
-}
-
-void rl_slab_give_record(struct rl_slab *slab, void *record) {
-    *(void **)record = slab->free_records;
-    slab->free_records = record;
-}
-
-/* Takes a given-back block off the list. */
-static void unlink_block(struct rl_slab *slab, struct rl_free_block *block) {
-    if (block->prev)
-        block->prev->next = block->next;
-    else
-        slab->free_blocks = block->next;
-    if (block->next)
-        block->next->prev = block->prev;
-}
-
-void *rl_slab_take_block(struct rl_slab *slab, void *record) {
-    char *block = rl_slab_block_of(slab, record), *region = region_of(record);
-    uint32_t index = (uint32_t)(block - region - slab->blocks_at) / slab->block_bytes;
-    if (__builtin_expect(*fate(region, index) == TAKEN, 0)) {
-        /* Its former owner has left it to somebody. */
-        if (slab->free_blocks) {
-            block = (char *)slab->free_blocks;
-        } else {
-            void *other = rl_slab_take_record(slab);
-            if (!other)
-                return NULL;
-            rl_slab_give_record(slab, other);
-            block = rl_slab_block_of(slab, other);
-        }
-        region = region_of(block);
-        index = (uint32_t)(block - region - slab->blocks_at) / slab->block_bytes;
-    }
-    if (*fate(region, index) == GIVEN_BACK)
-        unlink_block(slab, (struct rl_free_block *)block);
-    *fate(region, index) = TAKEN;
+    block = slab->next;
+    slab->next += slab->block_bytes;
     return block;
 }
 
-void rl_slab_give_block(struct rl_slab *slab, void *block) {
-    struct rl_free_block *given = block;
-    char *region = region_of(block);
-    *fate(region, (uint32_t)((char *)block - region - slab->blocks_at) / slab->block_bytes) =
-        GIVEN_BACK;
-    given->prev = NULL;
-    given->next = slab->free_blocks;
-    if (given->next)
-        given->next->prev = given;
-    slab->free_blocks = given;
+void rl_slab_give(struct rl_slab *slab, void *block) {
+    *(void **)block = slab->free;
+    slab->free = block;
 }

@@ -1,131 +1,83 @@
 /* SPDX-License-Identifier: MIT */
-/* Records and their blocks: aligned, apart from each other, reused, refused cleanly. */
+/* Blocks of one size: aligned, apart from each other, reused, refused cleanly. */
 #define _DEFAULT_SOURCE 1
 
 #include "check.h"
 #include "refuse.h"
 #include "slab.h"
 
-enum { MANY = 3000, RECORD = 300, BLOCK = 1700, ROUNDED_RECORD = 320, ROUNDED_BLOCK = 1728 };
+#include <stdint.h>
+
+enum { MANY = 20000, SIZE = 300, ROUNDED = 320 };
 
 static int by_address(const void *one, const void *other) {
     uintptr_t a = (uintptr_t)*(char *const *)one, b = (uintptr_t)*(char *const *)other;
     return (a > b) - (a < b);
 }
 
-static void all_are_aligned_and_apart(void) {
+static void blocks_are_aligned_and_apart(void) {
     struct rl_slab slab;
-    static char *all[2 * MANY];
-    rl_slab_init(&slab, RECORD, BLOCK);
-    check(slab.record_bytes == ROUNDED_RECORD);
-    check(slab.block_bytes == ROUNDED_BLOCK);
+    static char *blocks[MANY];
+    rl_slab_init(&slab, SIZE);
+    check(slab.block_bytes == ROUNDED);
     for (int i = 0; i < MANY; i++) {
-        char *record = all[2 * i] = rl_slab_take_record(&slab);
-        char *block = all[2 * i + 1] = rl_slab_take_block(&slab, record);
-        check(record && block);
-        check((uintptr_t)record % 64 == 0 && (uintptr_t)block % 64 == 0);
-        memset(record, i, ROUNDED_RECORD);
-        memset(block, i + 1, ROUNDED_BLOCK);
+        blocks[i] = rl_slab_take(&slab);
+        check(blocks[i]);
+        check((uintptr_t)blocks[i] % 64 == 0);
+        memset(blocks[i], i, ROUNDED);
     }
-    for (int i = 0; i < MANY; i++) {
-        check(all[2 * i][0] == (char)i && all[2 * i][ROUNDED_RECORD - 1] == (char)i);
-        check(all[2 * i + 1][0] == (char)(i + 1));
-        check(all[2 * i + 1][ROUNDED_BLOCK - 1] == (char)(i + 1));
-    }
-    qsort(all, 2 * MANY, sizeof *all, by_address);
-    for (int i = 1; i < 2 * MANY; i++)
-        check(all[i] - all[i - 1] >= ROUNDED_RECORD);
+    for (int i = 0; i < MANY; i++)
+        check(blocks[i][0] == (char)i && blocks[i][ROUNDED - 1] == (char)i);
+    qsort(blocks, MANY, sizeof *blocks, by_address);
+    for (int i = 1; i < MANY; i++)
+        check(blocks[i] - blocks[i - 1] >= ROUNDED);
 }
 
-static void a_record_has_the_block_that_belongs_to_it(void) {
+static void the_block_given_back_last_is_taken_first(void) {
     struct rl_slab slab;
-    static char *records[MANY];
-    rl_slab_init(&slab, RECORD, BLOCK);
-    for (int i = 0; i < MANY; i++) {
-        records[i] = rl_slab_take_record(&slab);
-        check(rl_slab_take_block(&slab, records[i]) == rl_slab_block_of(&slab, records[i]));
-    }
-    for (int i = 0; i < MANY; i += 2)
-        rl_slab_give_block(&slab, rl_slab_block_of(&slab, records[i]));
-    for (int i = 0; i < MANY; i += 2)
-        check(rl_slab_take_block(&slab, records[i]) == rl_slab_block_of(&slab, records[i]));
-}
-
-static void what_was_given_back_last_is_taken_first(void) {
-    struct rl_slab slab;
-    rl_slab_init(&slab, 64, 64);
-    void *one = rl_slab_take_record(&slab), *other = rl_slab_take_record(&slab);
-    rl_slab_give_record(&slab, one);
-    rl_slab_give_record(&slab, other);
-    check(rl_slab_take_record(&slab) == other);
-    check(rl_slab_take_record(&slab) == one);
-    void *third = rl_slab_take_record(&slab);
+    rl_slab_init(&slab, 64);
+    void *one = rl_slab_take(&slab), *other = rl_slab_take(&slab);
+    rl_slab_give(&slab, one);
+    rl_slab_give(&slab, other);
+    check(rl_slab_take(&slab) == other);
+    check(rl_slab_take(&slab) == one);
+    void *third = rl_slab_take(&slab);
     check(third != one && third != other);
 }
 
-/* The owner of the first record ends and leaves its block to that of the second,
-   and then somebody new has the first record. */
-static void a_block_that_was_left_to_another_is_replaced(void) {
+static void the_smallest_block_holds_a_link(void) {
     struct rl_slab slab;
-    rl_slab_init(&slab, 64, 64);
-    void *first = rl_slab_take_record(&slab), *second = rl_slab_take_record(&slab);
-    void *left = rl_slab_take_block(&slab, first);
-    rl_slab_give_record(&slab, first);
-    void *again = rl_slab_take_record(&slab);
-    check(again == first);
-    void *block = rl_slab_take_block(&slab, again);
-    check(block && block != left);
-    rl_slab_give_block(&slab, left); /* The second one ends too. */
-    check(rl_slab_take_block(&slab, second) != left);
-    check(rl_slab_take_block(&slab, first) == left);
-}
-
-static void given_back_blocks_of_others_are_used_first(void) {
-    struct rl_slab slab;
-    rl_slab_init(&slab, 64, 64);
-    void *records[3], *blocks[3];
-    for (int i = 0; i < 3; i++) {
-        records[i] = rl_slab_take_record(&slab);
-        blocks[i] = rl_slab_take_block(&slab, records[i]);
-    }
-    rl_slab_give_block(&slab, blocks[0]);
-    rl_slab_give_block(&slab, blocks[1]);
-    check(rl_slab_take_block(&slab, records[2]) == blocks[1]);
-    check(rl_slab_take_block(&slab, records[2]) == blocks[0]);
-    void *fresh = rl_slab_take_block(&slab, records[2]);
-    for (int i = 0; i < 3; i++)
-        check(fresh != blocks[i]);
+    rl_slab_init(&slab, 1);
+    check(slab.block_bytes == 64);
+    void *block = rl_slab_take(&slab);
+    rl_slab_give(&slab, block);
+    check(rl_slab_take(&slab) == block);
 }
 
 static void without_memory_the_slab_is_as_before(void) {
     struct rl_slab slab;
-    rl_slab_init(&slab, RECORD, BLOCK);
+    rl_slab_init(&slab, 1024);
     granted = 0;
-    check(!rl_slab_take_record(&slab));
-    check(!rl_slab_take_record(&slab));
+    check(!rl_slab_take(&slab));
+    check(!rl_slab_take(&slab));
     granted = -1;
-    char *record = rl_slab_take_record(&slab);
-    check(record);
-    check(rl_slab_take_block(&slab, record));
-    unsigned taken = 1;
+    void *block = rl_slab_take(&slab);
+    check(block);
+    int taken = 1;
     granted = 0;
-    for (char *next; (next = rl_slab_take_record(&slab)); taken++)
-        check(rl_slab_take_block(&slab, next));
-    check(taken == slab.count);
-    check(taken > 1000);
-    check(!rl_slab_take_block(&slab, record)); /* All are taken, its own too. */
-    rl_slab_give_record(&slab, record);
-    check(rl_slab_take_record(&slab) == record);
+    while (rl_slab_take(&slab))
+        taken++;
+    check(taken == 64); /* What the first region of 64 KiB holds. */
+    rl_slab_give(&slab, block);
+    check(rl_slab_take(&slab) == block);
     granted = -1;
-    check(rl_slab_take_record(&slab));
+    check(rl_slab_take(&slab));
 }
 
 static const struct test tests[] = {
-    {"all are aligned and apart", all_are_aligned_and_apart},
-    {"a record has the block that belongs to it", a_record_has_the_block_that_belongs_to_it},
-    {"what was given back last is taken first", what_was_given_back_last_is_taken_first},
-    {"a block that was left to another is replaced", a_block_that_was_left_to_another_is_replaced},
-    {"given back blocks of others are used first", given_back_blocks_of_others_are_used_first},
+    {"blocks are aligned and apart", blocks_are_aligned_and_apart},
+    {"the block given back last is taken first", the_block_given_back_last_is_taken_first},
+    {"the smallest block holds a link", the_smallest_block_holds_a_link},
     {"without memory the slab is as before", without_memory_the_slab_is_as_before},
 };
 
