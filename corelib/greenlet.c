@@ -406,7 +406,7 @@ static int ready_to_start(PyGreenlet *to, PyObject **result) {
     int found = find_run(to);
     if (found <= 0 || !*result)
         return found;
-    PyObject *args = PyTuple_Pack(1, *result);
+    PyObject *args = rl_pystate_pack(*result, NULL);
     if (!args) {
         forget_run(to->impl);
         return -1;
@@ -558,7 +558,7 @@ static PyObject *pack(PyObject *args, PyObject *kwargs) {
         if (PyTuple_GET_SIZE(args) == 0)
             value = Py_NewRef(kwargs);
         else
-            value = PyTuple_Pack(2, args, kwargs);
+            value = rl_pystate_pack(args, kwargs);
     } else if (PyTuple_GET_SIZE(args) == 1) {
         value = Py_NewRef(PyTuple_GET_ITEM(args, 0));
     } else {
@@ -719,7 +719,7 @@ PyObject *rl_greenlet_throw(PyGreenlet *self, PyObject *type, PyObject *value, P
             return NULL;
     }
     if (result && to->impl->state == RL_NEW)
-        Py_SETREF(result, PyTuple_Pack(1, result));
+        Py_SETREF(result, rl_pystate_pack(result, NULL));
     return rl_greenlet_transfer(thread, to, result);
 }
 

@@ -482,6 +482,34 @@ static int is_interpreters(const _PyInterpreterFrame *frame) {
 #endif
 }
 
+
+/* Keeps the collector from working until let_collect(), which is given the result.
+   Up to 3.11 it works, and so runs finalizers, inside any allocation; later only
+   between a program's instructions. */
+static inline int hold_collector(void) {
+#if BEFORE_3_12
+    return PyGC_Disable();
+#else
+    return 0;
+#endif
+}
+
+static inline void let_collect(int was_on) {
+#if BEFORE_3_12
+    if (was_on)
+        PyGC_Enable();
+#else
+    (void)was_on;
+#endif
+}
+
+PyObject *rl_pystate_pack(PyObject *first, PyObject *second) {
+    int was_on = hold_collector();
+    PyObject *tuple = second ? PyTuple_Pack(2, first, second) : PyTuple_Pack(1, first);
+    let_collect(was_on);
+    return tuple;
+}
+
 PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
                                 const struct rl_stack *stack) {
     PyFrameObject *result;
@@ -490,6 +518,7 @@ PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
         frame = frame->previous;
     if (!frame)
         return NULL;
+    int was_on = hold_collector(); /* It could have the greenlet go on, and the frame go. */
 #if HAS_CFRAME
     _PyCFrame *saved = ts->cframe, borrowed = *saved;
     borrowed.current_frame = frame;
@@ -502,6 +531,7 @@ PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
     result = PyThreadState_GetFrame(ts);
     ts->current_frame = saved;
 #endif
+    let_collect(was_on);
     /* There is a frame; what can fail is making an object for it, and that is not told. */
     if (!result && !PyErr_Occurred())
         PyErr_NoMemory();

@@ -108,8 +108,12 @@ int rl_pystate_discard(struct rl_pystate *state, const struct rl_stack *stack);
 void rl_pystate_evicted(struct rl_pystate *state, struct rl_stack *stack);
 void rl_pystate_restored(struct rl_pystate *state, PyThreadState *ts);
 
-/* The top frame of a suspended greenlet. Returns a new reference; NULL without
-   an exception when it has no frame, or with MemoryError set. */
+/* A tuple of `first` and, unless it is NULL, `second`, made without running any Python
+   code. Returns a new reference, or NULL with MemoryError set. */
+PyObject *rl_pystate_pack(PyObject *first, PyObject *second);
+
+/* The top frame of a suspended greenlet, found without running any Python code. Returns
+   a new reference; NULL without an exception when it has no frame, or with MemoryError set. */
 PyFrameObject *rl_pystate_frame(PyThreadState *ts, struct rl_pystate *state,
                                 const struct rl_stack *stack);
 

@@ -204,3 +204,84 @@ print("ended")
 """
     env = {"RINGLET_SLOTS": slots, "RINGLET_HARD": ""}
     assert run_isolated(program, env=env).stdout == "ended\n"
+
+
+# ---- Up to CPython 3.11 a collection may begin in any allocation
+
+AMBUSH = """
+import gc
+from ringlet import getcurrent, greenlet
+
+class Node:
+    def __init__(self, then):
+        self.itself, self.then = self, then
+
+    def __del__(self):
+        self.then()
+
+def ambush(operation, then, allocations):
+    gc.collect()
+    Node(then)
+    # So that none of them finds its memory in the interpreter's lists of free objects.
+    kept = [[(n,), (n, n), {}] for n in range(3000)]
+    gc.set_threshold(gc.get_count()[0] + allocations, 1000, 1000)
+    gc.enable()
+    try:
+        return operation()
+    finally:
+        gc.disable()
+
+gc.disable()
+main = getcurrent()
+"""
+
+
+@child_process
+@pytest.mark.parametrize("arguments", ["", "1", "1, 2", "1, k=2"])
+def test_a_greenlet_may_end_in_a_collection_while_a_switch_to_it_begins(arguments: str) -> None:
+    program = f"""
+for allocations in range(10):
+    child = greenlet(lambda: main.switch())
+    child.switch()
+    ambush(lambda: child.switch({arguments}), lambda: child.dead or child.switch(), allocations)
+    assert child.dead
+"""
+    run_isolated(AMBUSH + program)
+
+
+@child_process
+def test_a_greenlet_may_end_in_a_collection_while_it_is_thrown_at() -> None:
+    program = """
+for allocations in range(10):
+    parent = greenlet(lambda *values: "ended")
+    dead = greenlet(lambda: None)
+    dead.switch()
+    dead.parent = parent
+    ambush(lambda: dead.throw(), lambda: parent.dead or parent.switch(), allocations)
+    assert parent.dead
+"""
+    run_isolated(AMBUSH + program)
+
+
+@child_process
+def test_a_collection_while_a_frame_is_asked_for_runs_in_the_greenlet_that_asks() -> None:
+    program = """
+import traceback
+
+def body():
+    main.switch()
+
+def finalizer():
+    stacks.append([frame.name for frame in traceback.extract_stack()])
+    child.dead or child.switch()
+
+for allocations in range(10):
+    stacks = []
+    child = greenlet(body)
+    child.switch()
+    ambush(lambda: child.gr_frame, finalizer, allocations)
+    gc.collect()
+    assert child.dead
+    assert stacks and "body" not in stacks[0], stacks
+"""
+    run_isolated(AMBUSH + program)
