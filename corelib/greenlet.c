@@ -123,6 +123,17 @@ struct rl_thread *rl_greenlet_thread(PyGreenlet *self) {
     return self ? self->impl->thread : NULL;
 }
 
+/* Sets the error for a switch from `current` to another thread, which runs `expected`
+   now. Their representations are Python code, in which both threads may go on. */
+static void refuse_other_thread(PyGreenlet *current, PyGreenlet *expected) {
+    Py_INCREF(current);
+    Py_INCREF(expected);
+    PyErr_Format(rl_error, "Cannot switch to a different thread\n\tCurrent:  %R\n\tExpected: %R",
+                 current, expected);
+    Py_DECREF(current);
+    Py_DECREF(expected);
+}
+
 /* Sets the error for a switch from `thread` to `to`, which belongs elsewhere. */
 static void refuse_thread(struct rl_thread *thread, PyGreenlet *to) {
     PyGreenlet *root = to;
@@ -134,8 +145,7 @@ static void refuse_thread(struct rl_thread *thread, PyGreenlet *to) {
         PyErr_SetString(rl_error,
                         "cannot switch to a different thread (which happens to have exited)");
     else
-        PyErr_Format(rl_error, "Cannot switch to a different thread\n\tCurrent:  %R\n\tExpected: %R",
-                     thread->current, rl_greenlet_thread(to)->current);
+        refuse_other_thread(thread->current, rl_greenlet_thread(to)->current);
 }
 
 /* ---- Leaving and landing ---------------------------------------------- */
@@ -327,8 +337,8 @@ static int find_run(PyGreenlet *self) {
     struct rl_greenlet *g = self->impl;
     if (g->body)
         return 1;
-    if (Py_IS_TYPE(self, &rl_greenlet_type) && g->run) {
-        Py_XSETREF(g->callable, Py_NewRef(g->run));
+    if (Py_IS_TYPE(self, &rl_greenlet_type) && g->run && !g->callable) {
+        g->callable = Py_NewRef(g->run);
         return 1;
     }
     PyErr_Fetch(&type, &value, &traceback);
@@ -337,8 +347,11 @@ static int find_run(PyGreenlet *self) {
         name = PyUnicode_InternFromString("run");
     run = name ? PyObject_GetAttr((PyObject *)self, name) : NULL;
     int found = !run ? -1 : g->state == RL_NEW && Py_REFCNT(self) > 1;
-    if (found > 0)
+    if (found > 0) {
+        /* What an attempt before this one has found goes, and its finalizer runs any code too. */
         Py_XSETREF(g->callable, Py_NewRef(run));
+        found = g->state == RL_NEW && g->callable == run && Py_REFCNT(self) > 1;
+    }
     Py_XDECREF(run);
     Py_DECREF(self);
     if (found >= 0) {

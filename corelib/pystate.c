@@ -482,7 +482,6 @@ static int is_interpreters(const _PyInterpreterFrame *frame) {
 #endif
 }
 
-
 /* Keeps the collector from working until let_collect(), which is given the result.
    Up to 3.11 it works, and so runs finalizers, inside any allocation; later only
    between a program's instructions. */

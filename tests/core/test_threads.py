@@ -118,6 +118,97 @@ def test_a_switch_to_another_thread_is_refused_naming_both() -> None:
     assert child.switch("still here") == "still here"
 
 
+def test_who_is_named_in_a_refusal_may_end_meanwhile() -> None:
+    begun, asked, ended, refused = (threading.Event() for _ in range(4))
+    mains: list[greenlet] = []
+
+    class Slow(greenlet):
+        def __repr__(self) -> str:
+            asked.set()
+            assert ended.wait(30)
+            return "slow"
+
+    def work() -> None:
+        def short() -> None:
+            mains.append(getcurrent().parent)
+            begun.set()
+            assert asked.wait(30)
+
+        greenlet(short).switch()
+        # One of these would be where the ended one was, had it been freed.
+        others = [greenlet() for _ in range(10)]
+        ended.set()
+        assert refused.wait(30)
+        del others[:]
+
+    def refuse() -> str:
+        with pytest.raises(GreenletError) as caught:
+            mains[0].switch()
+        refused.set()
+        return str(caught.value)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert begun.wait(30)
+        assert re.search(r"Current:  slow\n\tExpected: <.* dead>", Slow(refuse).switch())
+    finally:
+        asked.set()
+        refused.set()
+        thread.join()
+
+
+def test_what_a_refused_start_has_found_may_start_the_greenlet_when_it_is_dropped() -> None:
+    log: list[object] = []
+
+    class Found:
+        def __init__(self, child: greenlet | None) -> None:
+            self.child = child
+
+        def __call__(self) -> str:
+            return "ran"
+
+        def __del__(self) -> None:
+            child, self.child = self.child, None
+            if child is not None:
+                log.append(child.switch())
+
+    class Moving(greenlet):
+        first = True
+
+        @property
+        def run(self) -> Found:
+            if not self.first:
+                return Found(None)
+            self.first = False
+            self.parent = elsewhere
+            return Found(self)
+
+    asked, done = threading.Event(), threading.Event()
+    mains: list[greenlet] = []
+
+    def work() -> None:
+        mains.append(getcurrent())
+        asked.set()
+        assert done.wait(30)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert asked.wait(30)
+        elsewhere = mains.pop()
+        child = Moving()
+        with pytest.raises(GreenletError, match="different thread"):
+            child.switch()
+        child.parent = getcurrent()
+        assert child.switch("late") == "late"
+        assert log == ["ran"]
+        assert child.dead
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_a_greenlet_that_was_not_started_belongs_to_its_parents_thread() -> None:
     child = greenlet(lambda: "ran")
     with pytest.raises(GreenletError, match="Cannot switch to a different thread"):
