@@ -336,11 +336,12 @@ static int is_blank(const char *end) {
 
 /* Gives the memory of a slot's far end back to the system, if somebody has been
    there and nobody needs it: what lives in the slot, or will, is above `needed`.
-   Looking at memory that was never written takes none. */
-static void trim(struct rl_slot *slot, const char *needed) {
+   That somebody was below `known` is certain; about the rest it has a look, and may
+   be wrong. Looking at memory that was never written takes none. */
+static void trim(struct rl_slot *slot, const char *needed, const char *known) {
     /* A multiple of all page sizes. */
     char *end = (char *)((uintptr_t)(slot->base - KEPT_STACK) & ~(uintptr_t)0xFFFF);
-    if (needed < end || end - slot->low < LOOKED_AT || is_blank(end))
+    if (needed < end || end - slot->low < LOOKED_AT || (known >= end && is_blank(end)))
         return;
     madvise(slot->low, (size_t)(end - slot->low), MADV_DONTNEED);
 }
@@ -386,7 +387,7 @@ static void *settle(void *argument) {
         return to->sp;
     if (slot->occupant) {
         evict(stacks, slot->occupant);
-        trim(slot, to->sp ? rl_stack_low(to) : slot->base);
+        trim(slot, to->sp ? rl_stack_low(to) : slot->base, slot->base - slot->evicted);
     }
     unpoison(slot);
     slot->occupant = to;
@@ -428,7 +429,7 @@ static void empty_slot(struct rl_stacks *stacks, struct rl_slot *slot) {
     const char *here = __builtin_frame_address(0);
     int inside = here >= slot->low && here < slot->base;
     if (slot != stacks->pinned)
-        trim(slot, inside ? here - MARGIN : slot->base);
+        trim(slot, inside ? here - MARGIN : slot->base, slot->base);
     slot->occupant = NULL;
     if (!slot->is_free && slot != stacks->pinned) {
         slot->is_free = 1;

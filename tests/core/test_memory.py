@@ -13,12 +13,13 @@ main = getcurrent()
 MIB = 1 << 20
 
 def resident():
-    with open("/proc/self/status") as file:
-        [line] = [line for line in file if line.startswith("VmRSS:")]
+    # Counts the pages; what /proc/self/status says may lag behind, more so with many CPUs.
+    with open("/proc/self/smaps_rollup") as file:
+        [line] = [line for line in file if line.startswith("Rss:")]
     return int(line.split()[1]) * 1024
 
 def dive(levels, bottom=lambda: None):
-    '''Goes down C frames of some 4 KiB a level.'''
+    '''Goes down C frames of some 4 KiB a level. CPython 3.12.1 allows 499 levels.'''
     if levels == 0:
         return bottom()
     found = []
@@ -42,7 +43,7 @@ def run(program: str, slots: str = "") -> None:
 def test_stacks_that_were_deep_are_small_again_when_their_greenlets_end() -> None:
     program = """
     def body():
-        dive(700)
+        dive(400)
         park()
 
     def population():
@@ -68,7 +69,7 @@ def test_stacks_that_were_deep_are_small_again_when_they_are_copied_out() -> Non
     program = """
     def body():
         while park():
-            dive(700)
+            dive(400)
 
     members = [greenlet(body) for _ in range(20)]
     for member in members:
@@ -93,12 +94,12 @@ def test_copies_of_deep_stacks_are_freed() -> None:
     program = """
     deep, other = greenlet(dive), greenlet(lambda: [park() for _ in range(3)])
     before = resident()
-    deep.switch(700, park)
+    deep.switch(400, park)
     taken = resident() - before
-    assert taken > 2 * MIB
+    assert taken > MIB
     for _ in range(2): # Now it is in the copy, and the slot is small.
         other.switch()
-        assert MIB < resident() - before < 1.5 * taken, (before, taken, resident())
+        assert MIB / 2 < resident() - before < 1.5 * taken, (before, taken, resident())
     deep.switch()
     assert deep.dead
     other.switch()
