@@ -6,6 +6,7 @@ import runpy
 import sys
 import zipfile
 from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
 from traceback import walk_tb
 from types import CodeType, ModuleType, TracebackType
 
@@ -15,7 +16,7 @@ class ProgramError(Exception):
 
 
 def run_program(path: str, arguments: Sequence[str]) -> int:
-    """Run the script, folder or zip file `path` as `__main__`; returns its exit status.
+    """Run the script (source text), folder or zip file `path` as `__main__`; returns its status.
 
     It finds `sys.argv`, `sys.path` and `__main__` as if Python itself had been started with it.
     Its SystemExit is raised; any other uncaught exception goes to `sys.excepthook`, and the status
@@ -26,19 +27,22 @@ def run_program(path: str, arguments: Sequence[str]) -> int:
         return _as_main("__main__", [path, *arguments])
     sys.argv = [path, *arguments]
     sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
-    main = ModuleType("__main__")
-    main.__file__ = path
-    vars(main).update(__builtins__=__builtins__, __cached__=None)
+    # Python makes it absolute: the program may change its folder, and look for files beside it.
+    place = os.path.join(os.getcwd(), path)
+    main = _new_main()
+    main.__file__ = place
+    main.__loader__ = SourceFileLoader("__main__", place)
+    vars(main).update(__builtins__=__builtins__)
+    if sys.version_info < (3, 15):
+        vars(main).update(__cached__=None)
     try:
-        code = _read(path)
+        code = _read(path, place)
         sys.modules["__main__"] = main
         exec(code, vars(main))
-    except ProgramError:
+    except (ProgramError, SystemExit):
         raise
-    except Exception as error:
-        return _report(error, 1)
-    except KeyboardInterrupt as error:
-        return _report(error, 130)
+    except BaseException as error:
+        return _report(error)
     return 0
 
 
@@ -51,30 +55,38 @@ def run_module(name: str, arguments: Sequence[str]) -> int:
 def _as_main(name: str, argv: list[str]) -> int:
     """Run a module that Python's import system finds as `__main__`."""
     sys.argv = argv
-    sys.modules["__main__"] = ModuleType("__main__")
+    sys.modules["__main__"] = _new_main()
     try:
         # What `python -m` itself calls. Its public sister puts the old __main__ back at the end,
         # before threads and exit handlers of the program are through with theirs.
         runpy._run_module_as_main(name, alter_argv=name != "__main__")  # type: ignore[attr-defined]
-    except Exception as error:
-        return _report(error, 1)
-    except KeyboardInterrupt as error:
-        return _report(error, 130)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _report(error)
     return 0
 
 
-def _read(path: str) -> CodeType:
-    """The code of a script. Raises ProgramError, or SyntaxError."""
+def _new_main() -> ModuleType:
+    """An empty `__main__`, with what Python puts there before it runs anything."""
+    main = ModuleType("__main__")
+    if sys.version_info < (3, 14):
+        main.__annotations__ = {}
+    return main
+
+
+def _read(path: str, place: str) -> CodeType:
+    """The code of the script `path`, which is at `place`. Raises ProgramError, or SyntaxError."""
     try:
-        with io.open_code(os.path.abspath(path)) as file:
+        with io.open_code(place) as file:
             source = file.read()
     except OSError as error:
         raise ProgramError(f"can't open {path!r}: {error.strerror}") from None
-    return compile(source, path, "exec", dont_inherit=True)
+    return compile(source, place, "exec", dont_inherit=True)
 
 
-def _report(error: BaseException, status: int) -> int:
-    """Have an uncaught exception shown without the frames that are ours."""
+def _report(error: BaseException) -> int:
+    """Have an uncaught exception shown without the frames that are ours; returns the status."""
     own = {__file__, runpy.__file__, "<frozen runpy>"}
     traceback: TracebackType | None = error.__traceback__
     for frame, _ in walk_tb(error.__traceback__):
@@ -82,4 +94,4 @@ def _report(error: BaseException, status: int) -> int:
             break
         traceback = traceback.tb_next
     sys.excepthook(type(error), error.with_traceback(traceback), traceback)
-    return status
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
