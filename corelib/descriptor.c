@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "poller.h"
+#include "timers.h"
 
 /* The first of all threads'; read and changed with the GIL. */
 static struct rl_descriptors *everybodys;
@@ -107,12 +108,8 @@ static int cancel_alarm(struct rl_descriptor *entry) {
 }
 
 int rl_descriptors_now(struct rl_descriptors *all, double *now) {
-    PyObject *clock = PyObject_GetAttrString(all->ring->hub_object, "clock");
-    PyObject *time = clock ? PyObject_CallMethod(clock, "time", NULL) : NULL;
-    *now = time ? PyFloat_AsDouble(time) : -1.0;
-    Py_XDECREF(time);
-    Py_XDECREF(clock);
-    return *now == -1.0 && PyErr_Occurred() ? -1 : 0;
+    struct rl_timers *timers = rl_timers_of(all->ring);
+    return timers ? rl_timers_now(timers, now) : -1;
 }
 
 /* Sees to it that the timer of `fd` fires at `when` or before. Returns 0, or -1

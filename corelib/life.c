@@ -329,6 +329,7 @@ static void end_ring(struct rl_thread *thread, int python) {
         Py_CLEAR(ring->hub->greenlet);
         Py_DECREF(ring->hub);
         Py_DECREF(ring->main);
+        Py_XDECREF(ring->timers);
         Py_DECREF(ring->hub_object);
     }
     PyMem_Free(ring);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ring.h"
+#include "timers.h"
 
 #include <unistd.h>
 
@@ -461,15 +462,19 @@ void rl_ring_detach(struct rl_tasklet *tasklet) {
 /* rl_parking.refuse: nobody may switch to a parked greenlet by hand. */
 static void refuse(PyGreenlet *greenlet) {
     struct rl_tasklet *tasklet = greenlet->impl->parked;
-    if (tasklet->waiting_on)
+    PyObject *waiting_on = rl_timers_waiting_on(tasklet);
+    if (!waiting_on)
+        return;
+    if (waiting_on != Py_None)
         PyErr_Format(rl_error,
                      "cannot switch to %R: it is parked in a blocking call of %R, which waits for "
                      "%R; only what it waits for, or throw(), ends that",
-                     greenlet, tasklet, tasklet->waiting_on);
+                     greenlet, tasklet, waiting_on);
     else
         PyErr_Format(rl_error,
                      "cannot switch to %R: it has left its turn in %R; only the scheduler, or "
                      "throw(), resumes it", greenlet, tasklet);
+    Py_DECREF(waiting_on);
 }
 
 /* Makes a tasklet whose greenlet is thrown at by hand end where that was done, and

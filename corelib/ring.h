@@ -25,6 +25,7 @@
 
 #include "greenlet.h"
 #include "thread.h"
+#include "timeheap.h"
 
 enum rl_tasklet_state {
     RL_TASKLET_NEW,      /* Not started. */
@@ -36,6 +37,7 @@ enum rl_tasklet_state {
 
 struct rl_ring;
 struct rl_descriptors;
+struct rl_timers;
 
 struct rl_tasklet {
     PyObject_HEAD
@@ -54,6 +56,8 @@ struct rl_tasklet {
                                        end what it ended with. Owned or NULL. */
     PyObject *traceback;            /* Of the exception it ended with, as it was then; owned or NULL. */
     PyObject *waiting_on;           /* While parked: what for, to be shown; owned or NULL. */
+    struct rl_alarm alarm;          /* In its hub's timers while it sleeps, see timers.h; waiting_on
+                                       is a float then. */
     PyObject *unlink;               /* While parked: called to take it out of a queue when an exception
                                        ends the wait; before the start: when it is discarded. Owned
                                        or NULL. */
@@ -87,6 +91,7 @@ struct rl_ring {
     int wakeup_fd;              /* An eventfd (or pipe) that ends a poll; -1 when there is none. */
     struct rl_descriptors *descriptors; /* The hub's `poller`, once a tasklet has waited for a
                                    descriptor; borrowed. */
+    struct rl_timers *timers;   /* The hub's `timers`, once a tasklet has slept; owned. */
     int closing;                /* The thread ends: nothing may wait any more. */
 };
 

@@ -6,6 +6,7 @@
 #include <structmember.h>
 
 #include "ring.h"
+#include "timers.h"
 
 /* ---- Construction and destruction ------------------------------------------- */
 
@@ -161,6 +162,11 @@ static PyObject *get_thread_ident(PyObject *object, void *closure) {
     return PyLong_FromUnsignedLong(ring->thread->ts->thread_id);
 }
 
+static PyObject *get_waiting_on(PyObject *object, void *closure) {
+    (void)closure;
+    return rl_timers_waiting_on((struct rl_tasklet *)object);
+}
+
 static PyObject *get_is_foreign(PyObject *object, void *closure) {
     (void)closure;
     struct rl_ring *ring = ((struct rl_tasklet *)object)->ring;
@@ -178,12 +184,11 @@ static PyGetSetDef tasklet_attributes[] = {
      "The ident of the thread that runs it; None before its start and after its end.", NULL},
     {"is_foreign", get_is_foreign, NULL, "Whether it runs in another thread than the caller's.",
      NULL},
+    {"waiting_on", get_waiting_on, NULL, "What it waits for while parked, or None.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef tasklet_members[] = {
-    {"waiting_on", T_OBJECT, offsetof(struct rl_tasklet, waiting_on), READONLY,
-     "What it waits for while parked, or None."},
     {"greenlet", T_OBJECT, offsetof(struct rl_tasklet, greenlet), READONLY,
      "Its own greenlet, from its first run to its end, or None."},
     {"_value", T_OBJECT, offsetof(struct rl_tasklet, value), READONLY, "Its result, once finished."},

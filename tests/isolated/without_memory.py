@@ -256,6 +256,47 @@ def exchanging() -> Iterator[Callable[[], Any]]:
     assert receiver.join(10)
 
 
+def sleeping() -> Iterator[Callable[[], Any]]:
+    timers = ringlet._core.hub().timers
+    before = len(timers)
+    woken: list[int] = []
+
+    def sleep(number: int) -> None:
+        ringlet.sleep(0.001)
+        woken.append(number)
+
+    def sleep_some() -> None:
+        for number in range(3):
+            ringlet.spawn(sleep, number)
+        ringlet.schedule()
+
+    sleepers = len(ringlet.tasklets())
+    yield sleep_some
+    while len(ringlet.tasklets()) > sleepers:
+        ringlet.sleep(0.001)
+    assert woken == sorted(woken), woken
+    assert len(timers) == before, len(timers)
+
+
+def setting_timers() -> Iterator[Callable[[], Any]]:
+    timers = ringlet._core.Timers()
+    fired: list[int] = []
+    timers.add(1, fired.append, 1)
+
+    def set_more() -> None:
+        timers.add(0, fired.append, 0)
+        for _ in range(100):  # more than there is room for at first
+            timers.add(2, fired.append, 2)
+
+    yield set_more
+    count = len(timers)
+    timers.add(3, fired.append, 3)
+    timers.fire(count + 1, lambda f, *args: f(*args))
+    assert fired == sorted(fired)
+    assert len(fired) == count + 1
+    assert fired[-1] == 3
+
+
 crowds: list[list[greenlet]] = []
 rounds: list[int] = []  # of the scene under way
 refusals: list[int] = []  # that another thread has seen
@@ -278,6 +319,8 @@ SCENES = [
     in_a_new_thread,
     spawning,
     exchanging,
+    sleeping,
+    setting_timers,
 ]
 
 

@@ -25,7 +25,7 @@ def write(tmp_path: Path):
     ("file", "statement"),
     [
         ("sched/hub.py", "from ringlet.errors import Deadlock"),
-        ("sched/hub.py", "from ringlet.sched.timers import Timers"),
+        ("sched/hub.py", "from ringlet.sched.clock import Clock"),
         ("sched/hub.py", "from .timers import Timers"),
         ("sched/hub.py", "from ringlet import core"),
         ("io/socket.py", "import ringlet.sched.wait"),

@@ -1,8 +1,9 @@
 """What time it is, and how the hub waits. A test puts another clock in its place."""
 
-import time
 from collections.abc import Callable
 from typing import Protocol
+
+from ringlet import _core
 
 __all__ = ("Clock", "SystemClock")
 
@@ -23,7 +24,8 @@ class Clock(Protocol):
 class SystemClock:
     """Time as it passes."""
 
-    time = staticmethod(time.monotonic)
+    # By this function the core knows that it need not ask us.
+    time = staticmethod(_core.monotonic)
 
     def wait(self, poll: Callable[[float | None], None], timeout: float | None) -> None:
         poll(timeout)

@@ -17,20 +17,22 @@ from ringlet import _core
 from ringlet.errors import Deadlock, GreenletExit
 from ringlet.sched.clock import Clock, SystemClock
 from ringlet.sched.report import deadlock_report
-from ringlet.sched.timers import Timer, Timers
 
 __all__ = ("Hub", "call_threadsafe")
 
 # Seconds after which the hub looks again whether the threads it relies on are still alive.
 _LOOK_AGAIN = 1.0
+# How many of the timers that are due are fired before others have their turn, and descriptors are
+# looked at: however many are due together, nothing else waits for all of them.
+_AT_ONCE = 256
 
 
 class Hub:
     """The timers, the poller and the clock of one thread."""
 
     def __init__(self) -> None:
-        self.clock: Clock = SystemClock()
-        self.timers = Timers()
+        self.timers = _core.Timers()
+        self.clock = SystemClock()
         self.poller = _core.Descriptors()
         self.thread = threading.current_thread()
         # Jobs under way elsewhere whose end will wake somebody here; see expect().
@@ -43,6 +45,16 @@ class Hub:
 
     def __repr__(self) -> str:
         return f"<hub of {self.thread.name}: {len(self.timers)} timers>"
+
+    @property
+    def clock(self) -> Clock:
+        """What shows the time here. It is the timers', which ask it whenever one is set."""
+        clock: Clock = self.timers.clock
+        return clock
+
+    @clock.setter
+    def clock(self, clock: Clock) -> None:
+        self.timers.clock = clock
 
     def run(self) -> None:
         """What the hub's greenlet does for ever: one turn after the other."""
@@ -63,7 +75,7 @@ class Hub:
         if self.timers.listener is not None:
             self.poller.wakeup()
 
-    def call_at(self, when: float, f: Callable[..., object], *args: Any) -> Timer:
+    def call_at(self, when: float, f: Callable[..., object], *args: Any) -> _core.Timer:
         """Call f(*args) in the hub once its clock shows `when` seconds; f must not block."""
         return self.timers.add(when, f, *args)
 
@@ -146,16 +158,10 @@ class Hub:
             self._calls.popleft()
 
     def _fire_timers(self) -> None:
-        if self.last_moment is None and self.timers.next_time() is None:
-            return
-        now = self.clock.time()
-        if self.last_moment is not None and now >= self.last_moment:
+        if self.last_moment is not None and self.clock.time() >= self.last_moment:
             self.last_moment = None
             _core.throw_main(TimeoutError())
-        while timer := self.timers.first_due(now):
-            assert timer.callback is not None
-            _call(timer.callback, *timer.args)
-            timer.cancel()
+        self.timers.fire(_AT_ONCE, _call)
 
     def _threads(self) -> Iterator[threading.Thread]:
         """The other threads that might wake a tasklet here."""

@@ -183,8 +183,7 @@ def spawn_later(
     if not seconds >= 0:
         raise ValueError(f"cannot start a tasklet {seconds!r} seconds from now: give 0 or more")
     tasklet = Tasklet(f, args, kwargs)
-    hub = _core.hub()
-    timer = hub.timers.add(hub.clock.time() + seconds, _start_if_new, tasklet)
+    timer = _core.hub().timers.after(seconds, _start_if_new, tasklet)
     tasklet._await_start(timer, timer.cancel)
     return tasklet
 

@@ -10,6 +10,7 @@ from ringlet.errors import Timeout
 __all__ = ("attempt", "check_timeout", "park", "schedule", "sleep", "throw", "wake")
 
 schedule = _core.schedule
+sleep = _core.sleep
 wake = _core.wake
 throw = _core.throw
 
@@ -34,12 +35,11 @@ class _Limit:
     __slots__ = ("_seconds", "_tasklet", "_timer", "_waiting_on", "error")
 
     def __init__(self, seconds: float, waiting_on: object) -> None:
-        hub = _core.hub()
         self._seconds = seconds
         self._tasklet = _core.current()
         self._waiting_on = waiting_on
         self.error: Timeout | None = None
-        self._timer = hub.timers.add(hub.clock.time() + seconds, self._expire)
+        self._timer = _core.hub().timers.after(seconds, self._expire)
 
     def _expire(self) -> None:
         self.error = Timeout(f"waited {self._seconds:g} s for {self._waiting_on!r}")
@@ -99,34 +99,3 @@ def attempt(block: Callable[[], object], timeout: float | None, waiting_on: obje
     finally:
         limit.lift()
     return True
-
-
-class _Sleep:
-    """What a sleeping tasklet waits for."""
-
-    __slots__ = ("seconds",)
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __repr__(self) -> str:
-        return f"sleep({self.seconds:g})"
-
-
-def sleep(seconds: float) -> None:
-    """Let other tasklets run for `seconds`; 0 lets each that is ready run once.
-
-    Infinity sleeps until somebody throws at the tasklet. Raises ValueError for a negative number or
-    NaN. Other threads are not held up.
-    """
-    if seconds == 0:
-        _core.schedule()
-        return
-    if not seconds > 0:
-        raise ValueError(f"cannot sleep for {seconds!r} seconds: the time must not be negative")
-    hub = _core.hub()
-    timer = hub.timers.add(hub.clock.time() + seconds, _core.wake, _core.current())
-    try:
-        _core.park(_Sleep(seconds))
-    finally:
-        timer.cancel()

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: MIT */
+#include "timers.h"
+
+#include <math.h>
+#include <structmember.h>
+#include <time.h>
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+/* What an alarm is part of. */
+enum { OF_TASKLET, OF_TIMER };
+
+/* ---- The clock ----------------------------------------------------------------- */
+
+/* The function monotonic() of this module, by which a clock of ours is recognised. */
+static PyObject *monotonic_function;
+
+static double monotonic_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)((int64_t)now.tv_sec * 1000000000 + now.tv_nsec) / 1e9;
+}
+
+static PyObject *monotonic(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyFloat_FromDouble(monotonic_now());
+}
+
+int rl_timers_now(struct rl_timers *timers, double *now) {
+    if (likely(!timers->clock_time)) {
+        *now = monotonic_now();
+        return 0;
+    }
+    PyObject *time = PyObject_CallNoArgs(timers->clock_time);
+    *now = time ? PyFloat_AsDouble(time) : -1.0;
+    Py_XDECREF(time);
+    if (*now == -1.0 && PyErr_Occurred())
+        return -1;
+    if (isnan(*now)) {
+        PyErr_Format(PyExc_ValueError, "the clock %R shows no time: NaN", timers->clock);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- Timer --------------------------------------------------------------------- */
+
+struct timer {
+    PyObject_HEAD
+    struct rl_alarm alarm;
+    struct rl_timers *timers; /* Whose heap it is in; valid while it is. */
+    double when;              /* On the hub's clock. */
+    PyObject *call;           /* A tuple of what to call and its arguments; NULL once over; owned. */
+};
+
+static PyTypeObject timer_type, timers_type;
+
+static struct timer *timer_of(struct rl_alarm *alarm) {
+    return (struct timer *)((char *)alarm - offsetof(struct timer, alarm));
+}
+
+/* Lets a timer be over. May run any Python code, and free the timer. */
+static void end_timer(struct timer *self) {
+    PyObject *call = self->call;
+    self->call = NULL;
+    if (self->alarm.place) {
+        rl_timeheap_remove(&self->timers->heap, &self->alarm);
+        Py_DECREF(self);
+    }
+    Py_XDECREF(call);
+}
+
+static PyObject *timer_cancel(PyObject *object, PyObject *unused) {
+    (void)unused;
+    end_timer((struct timer *)object);
+    Py_RETURN_NONE;
+}
+
+static PyObject *timer_repr(PyObject *object) {
+    struct timer *self = (struct timer *)object;
+    if (!self->call)
+        return PyUnicode_FromString("<timer over>");
+    char *when = PyOS_double_to_string(self->when, 'g', 6, 0, NULL);
+    if (!when)
+        return NULL;
+    PyObject *text = PyUnicode_FromFormat("<timer at %s s of the hub's clock>", when);
+    PyMem_Free(when);
+    return text;
+}
+
+static int timer_traverse(PyObject *object, visitproc visit, void *arg) {
+    Py_VISIT(((struct timer *)object)->call);
+    return 0;
+}
+
+/* Leaves the heap alone, whose it may still be. */
+static int timer_clear(PyObject *object) {
+    Py_CLEAR(((struct timer *)object)->call);
+    return 0;
+}
+
+static void timer_dealloc(PyObject *object) {
+    PyObject_GC_UnTrack(object);
+    timer_clear(object);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMemberDef timer_members[] = {
+    {"when", T_DOUBLE, offsetof(struct timer, when), READONLY,
+     "When it is due, in seconds of the hub's clock."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef timer_methods[] = {
+    {"cancel", timer_cancel, METH_NOARGS,
+     PyDoc_STR("cancel()\n--\n\n"
+               "Make it do nothing. Harmless when it has been done or cancelled before.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject timer_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "ringlet._core.Timer",
+    .tp_doc = PyDoc_STR("One thing to do at a time; it runs in the hub. Timers.add() makes them."),
+    .tp_basicsize = sizeof(struct timer),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = timer_dealloc,
+    .tp_repr = timer_repr,
+    .tp_traverse = timer_traverse,
+    .tp_clear = timer_clear,
+    .tp_methods = timer_methods,
+    .tp_members = timer_members,
+};
+
+/* ---- Timers -------------------------------------------------------------------- */
+
+struct rl_timers *rl_timers_of(struct rl_ring *ring) {
+    if (likely(ring->timers != NULL))
+        return ring->timers;
+    PyObject *found = PyObject_GetAttrString(ring->hub_object, "timers");
+    if (found && !Py_IS_TYPE(found, &timers_type)) {
+        PyErr_Format(PyExc_TypeError, "the timers of a hub are a Timers object, not %R", found);
+        Py_CLEAR(found);
+    }
+    ring->timers = (struct rl_timers *)found;
+    return ring->timers;
+}
+
+/* Sets a timer: args are what to call and with what. Returns it, a new reference,
+   or NULL with an exception set. */
+static PyObject *set_timer(struct rl_timers *self, double when, PyObject *const *args,
+                           Py_ssize_t count) {
+    if (unlikely(isnan(when)))
+        return PyErr_Format(PyExc_ValueError, "cannot set a timer to a time that is NaN");
+    struct timer *timer = (struct timer *)timer_type.tp_alloc(&timer_type, 0);
+    if (!timer)
+        return NULL;
+    timer->alarm.kind = OF_TIMER;
+    timer->timers = self;
+    timer->when = when;
+    timer->call = PyTuple_New(count);
+    if (!timer->call) {
+        Py_DECREF(timer);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++)
+        PyTuple_SET_ITEM(timer->call, i, Py_NewRef(args[i]));
+    /* Last: what makes objects may run finalizers. */
+    if (rl_timeheap_add(&self->heap, &timer->alarm, when) < 0) {
+        Py_DECREF(timer);
+        return PyErr_NoMemory();
+    }
+    Py_INCREF(timer);
+    if (unlikely(self->listener && self->listener != Py_None)) {
+        PyObject *listener = Py_NewRef(self->listener), *heard = PyObject_CallNoArgs(listener);
+        Py_DECREF(listener);
+        if (!heard) {
+            end_timer(timer);
+            Py_CLEAR(timer);
+        }
+        Py_XDECREF(heard);
+    }
+    return (PyObject *)timer;
+}
+
+/* Reads a time and something to call. Returns 0, or -1 with TypeError set. */
+static int read_call(const char *method, PyObject *const *args, Py_ssize_t count, double *seconds) {
+    if (count < 2) {
+        PyErr_Format(PyExc_TypeError, "%s() wants a time and something to call", method);
+        return -1;
+    }
+    if (!PyCallable_Check(args[1])) {
+        PyErr_Format(PyExc_TypeError, "a timer calls a callable, not %R", args[1]);
+        return -1;
+    }
+    *seconds = PyFloat_AsDouble(args[0]);
+    return *seconds == -1.0 && PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *timers_add(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    double when;
+    if (read_call("add", args, count, &when) < 0)
+        return NULL;
+    return set_timer((struct rl_timers *)self, when, args + 1, count - 1);
+}
+
+static PyObject *timers_after(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    double seconds, now;
+    if (read_call("after", args, count, &seconds) < 0 ||
+        rl_timers_now((struct rl_timers *)self, &now) < 0)
+        return NULL;
+    return set_timer((struct rl_timers *)self, now + seconds, args + 1, count - 1);
+}
+
+static PyObject *timers_next_time(PyObject *object, PyObject *unused) {
+    (void)unused;
+    struct rl_timeheap *heap = &((struct rl_timers *)object)->heap;
+    if (heap->count == 0)
+        Py_RETURN_NONE;
+    return PyFloat_FromDouble(heap->entries[0].when);
+}
+
+static struct rl_tasklet *tasklet_of(struct rl_alarm *alarm) {
+    return (struct rl_tasklet *)((char *)alarm - offsetof(struct rl_tasklet, alarm));
+}
+
+/* Does what is due first. Returns 0, or -1 with an exception set: then `call` has
+   raised it, and what it was given is still due. */
+static int fire_first(struct rl_timers *self, PyObject *call) {
+    struct rl_alarm *alarm = self->heap.entries[0].alarm;
+    if (alarm->kind == OF_TASKLET) {
+        rl_timeheap_remove(&self->heap, alarm);
+        rl_ring_wake(tasklet_of(alarm), NULL);
+        return 0;
+    }
+    struct timer *timer = (struct timer *)Py_NewRef((PyObject *)timer_of(alarm));
+    PyObject *given = Py_NewRef(timer->call ? timer->call : Py_None);
+    PyObject *done = given == Py_None ? Py_NewRef(Py_None) : PyObject_Call(call, given, NULL);
+    Py_DECREF(given);
+    if (done)
+        end_timer(timer);
+    Py_DECREF(timer);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static PyObject *timers_fire(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    struct rl_timers *self = (struct rl_timers *)object;
+    double now;
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "fire() takes 2 arguments (%zd given)", count);
+    Py_ssize_t most = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    if (self->heap.count == 0)
+        Py_RETURN_NONE;
+    if (rl_timers_now(self, &now) < 0)
+        return NULL;
+    for (; most > 0 && self->heap.count > 0 && self->heap.entries[0].when <= now; most--)
+        if (fire_first(self, args[1]) < 0)
+            return NULL;
+    Py_RETURN_NONE;
+}
+
+static Py_ssize_t timers_length(PyObject *object) {
+    return (Py_ssize_t)((struct rl_timers *)object)->heap.count;
+}
+
+static PyObject *timers_get_clock(PyObject *object, void *closure) {
+    (void)closure;
+    struct rl_timers *self = (struct rl_timers *)object;
+    return Py_NewRef(self->clock ? self->clock : Py_None);
+}
+
+static int timers_set_clock(PyObject *object, PyObject *clock, void *closure) {
+    (void)closure;
+    struct rl_timers *self = (struct rl_timers *)object;
+    PyObject *time = clock ? PyObject_GetAttrString(clock, "time") : NULL;
+    if (!clock)
+        PyErr_SetString(PyExc_AttributeError, "timers need a clock");
+    if (!time)
+        return -1;
+    if (time == monotonic_function)
+        Py_CLEAR(time);
+    PyObject *old_clock = self->clock, *old_time = self->clock_time;
+    self->clock = Py_NewRef(clock);
+    self->clock_time = time;
+    Py_XDECREF(old_clock);
+    Py_XDECREF(old_time);
+    return 0;
+}
+
+static int timers_traverse(PyObject *object, visitproc visit, void *arg) {
+    struct rl_timers *self = (struct rl_timers *)object;
+    for (size_t i = 0; i < self->heap.count; i++)
+        if (self->heap.entries[i].alarm->kind == OF_TIMER)
+            Py_VISIT(timer_of(self->heap.entries[i].alarm));
+    Py_VISIT(self->listener);
+    Py_VISIT(self->clock);
+    Py_VISIT(self->clock_time);
+    return 0;
+}
+
+static int timers_clear(PyObject *object) {
+    struct rl_timers *self = (struct rl_timers *)object;
+    while (self->heap.count > 0) {
+        struct rl_alarm *alarm = self->heap.entries[self->heap.count - 1].alarm;
+        if (alarm->kind == OF_TIMER)
+            end_timer(timer_of(alarm));
+        else
+            rl_timeheap_remove(&self->heap, alarm);
+    }
+    Py_CLEAR(self->listener);
+    Py_CLEAR(self->clock);
+    Py_CLEAR(self->clock_time);
+    return 0;
+}
+
+static void timers_dealloc(PyObject *object) {
+    PyObject_GC_UnTrack(object);
+    timers_clear(object);
+    rl_timeheap_free(&((struct rl_timers *)object)->heap);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMemberDef timers_members[] = {
+    {"listener", T_OBJECT, offsetof(struct rl_timers, listener), 0,
+     "Called when one is added, or None. The hub sets it before it looks when the next one is due,\n"
+     "until it has waited for that: a signal handler may add one meanwhile."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef timers_attributes[] = {
+    {"clock", timers_get_clock, timers_set_clock, "What shows the time; see sched/clock.py.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PySequenceMethods timers_as_sequence = {.sq_length = timers_length};
+
+static PyMethodDef timers_methods[] = {
+    {"add", (PyCFunction)(void (*)(void))timers_add, METH_FASTCALL,
+     PyDoc_STR("add(when, callback, *args)\n--\n\n"
+               "Do callback(*args) in the hub once its clock shows `when` seconds. Returns a Timer.\n"
+               "Those due at the same time are done in the order they were set.")},
+    {"after", (PyCFunction)(void (*)(void))timers_after, METH_FASTCALL,
+     PyDoc_STR("after(seconds, callback, *args)\n--\n\nThe same, in so many seconds from now.")},
+    {"next_time", timers_next_time, METH_NOARGS,
+     PyDoc_STR("next_time()\n--\n\n"
+               "When the next one is due, in seconds of the hub's clock; None when none is set.")},
+    {"fire", (PyCFunction)(void (*)(void))timers_fire, METH_FASTCALL,
+     PyDoc_STR("fire(most, call)\n--\n\n"
+               "For the hub: wake the sleepers that are due, and do call(callback, *args) for each\n"
+               "timer that is, in order, but no more than `most` of both. What call() raises ends\n"
+               "this, and what it was called for is still due.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject timers_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "ringlet._core.Timers",
+    .tp_doc = PyDoc_STR("Timers()\n--\n\nAll timers of a hub, sleeping tasklets included."),
+    .tp_basicsize = sizeof(struct rl_timers),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_dealloc = timers_dealloc,
+    .tp_traverse = timers_traverse,
+    .tp_clear = timers_clear,
+    .tp_as_sequence = &timers_as_sequence,
+    .tp_methods = timers_methods,
+    .tp_members = timers_members,
+    .tp_getset = timers_attributes,
+};
+
+/* ---- Sleeping -------------------------------------------------------------------- */
+
+/* What a sleeping tasklet is said to wait for. Made only for who asks. */
+struct nap {
+    PyObject_HEAD
+    PyObject *seconds; /* A number; owned. */
+};
+
+static void nap_dealloc(PyObject *object) {
+    Py_DECREF(((struct nap *)object)->seconds);
+    PyObject_Free(object);
+}
+
+static PyObject *nap_repr(PyObject *object) {
+    PyObject *seconds = ((struct nap *)object)->seconds;
+    char *text = PyOS_double_to_string(PyFloat_AsDouble(seconds), 'g', 6, 0, NULL);
+    PyObject *repr = text ? PyUnicode_FromFormat("sleep(%s)", text) : NULL;
+    PyMem_Free(text);
+    return repr;
+}
+
+static PyMemberDef nap_members[] = {
+    {"seconds", T_OBJECT, offsetof(struct nap, seconds), READONLY, "What sleep() was given."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyTypeObject nap_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "ringlet._core.Sleep",
+    .tp_doc = PyDoc_STR("What a sleeping tasklet waits for."),
+    .tp_basicsize = sizeof(struct nap),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = nap_dealloc,
+    .tp_repr = nap_repr,
+    .tp_members = nap_members,
+};
+
+/* Returns a new reference, or NULL with MemoryError set. */
+static PyObject *nap_new(PyObject *seconds) {
+    struct nap *nap = PyObject_New(struct nap, &nap_type);
+    if (nap)
+        nap->seconds = Py_NewRef(seconds);
+    return (PyObject *)nap;
+}
+
+PyObject *rl_timers_waiting_on(struct rl_tasklet *tasklet) {
+    if (!tasklet->waiting_on)
+        Py_RETURN_NONE;
+    return tasklet->alarm.place ? nap_new(tasklet->waiting_on) : Py_NewRef(tasklet->waiting_on);
+}
+
+/* rl_tasklet.unlinker. */
+static void leave_heap(struct rl_tasklet *tasklet) {
+    if (tasklet->alarm.place)
+        rl_timeheap_remove(&tasklet->ring->timers->heap, &tasklet->alarm);
+}
+
+/* Parks the running tasklet for so long. Returns as rl_ring_park. */
+static PyObject *nap(struct rl_ring *ring, double seconds, PyObject *shown) {
+    struct rl_timers *timers = rl_timers_of(ring);
+    double now;
+    if (unlikely(!timers || rl_timers_now(timers, &now) < 0))
+        return NULL;
+    struct rl_tasklet *me = ring->current;
+    if (unlikely(me == ring->hub)) {
+        PyObject *refused = nap_new(shown);
+        PyObject *nothing = refused ? rl_ring_park(ring, refused, NULL) : NULL;
+        Py_XDECREF(refused);
+        return nothing;
+    }
+    if (rl_timeheap_add(&timers->heap, &me->alarm, now + seconds) < 0)
+        return PyErr_NoMemory();
+    return rl_ring_park(ring, shown, leave_heap);
+}
+
+static PyObject *sleep_(PyObject *module, PyObject *argument) {
+    (void)module;
+    struct rl_ring *ring = rl_ring_get();
+    double seconds = ring ? PyFloat_AsDouble(argument) : -1.0;
+    if (unlikely(seconds == -1.0 && PyErr_Occurred()))
+        return NULL;
+    if (seconds == 0) {
+        if (rl_ring_yield(ring) < 0)
+            return NULL;
+        Py_RETURN_NONE;
+    }
+    if (unlikely(!(seconds > 0)))
+        return PyErr_Format(PyExc_ValueError,
+                            "cannot sleep for %R seconds: the time must not be negative", argument);
+    PyObject *shown = argument;
+    if (likely(PyFloat_CheckExact(argument)))
+        return nap(ring, seconds, argument);
+    shown = PyFloat_FromDouble(seconds);
+    PyObject *woken = shown ? nap(ring, seconds, shown) : NULL;
+    Py_XDECREF(shown);
+    return woken;
+}
+
+/* ---- The module -------------------------------------------------------------------- */
+
+static PyMethodDef functions[] = {
+    {"monotonic", monotonic, METH_NOARGS,
+     PyDoc_STR("monotonic()\n--\n\nSeconds since some moment; never goes backwards.")},
+    {"sleep", sleep_, METH_O,
+     PyDoc_STR("sleep(seconds)\n--\n\n"
+               "Let other tasklets run for `seconds`; 0 lets each that is ready run once.\n"
+               "Infinity sleeps until somebody throws at the tasklet. Raises ValueError for a\n"
+               "negative number or NaN. Other threads are not held up.")},
+    {NULL, NULL, 0, NULL},
+};
+
+int rl_timers_init(PyObject *module) {
+    if (PyModule_AddType(module, &timers_type) < 0 || PyModule_AddType(module, &timer_type) < 0 ||
+        PyModule_AddType(module, &nap_type) < 0 || PyModule_AddFunctions(module, functions) < 0)
+        return -1;
+    monotonic_function = PyObject_GetAttrString(module, "monotonic");
+    return monotonic_function ? 0 : -1;
+}
