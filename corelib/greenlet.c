@@ -467,10 +467,7 @@ static PyGreenlet *heir(struct rl_thread *thread, PyGreenlet *to, PyObject **res
         Py_DECREF(to);
         to = parent;
     }
-    /* Not even the main greenlet could be switched to, so it is thrown at. */
-    if (thread->main->impl->parked)
-        rl_parking.unpark(thread->main);
-    return (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
+    return (PyGreenlet *)Py_NewRef((PyObject *)rl_parking.home(thread));
 }
 
 /* Chooses who goes on now that `self` has ended with `*result`. Returns a new

@@ -70,6 +70,9 @@ struct rl_parking {
     /* Takes `self` out of what it waits for; the exception that is set is about to be
        thrown in it. Returns 0, or -1 with GreenletError set instead: not in this one. */
     int (*unpark)(PyGreenlet *self);
+    /* Who goes on when a greenlet has ended and none of its ancestors can be switched
+       to; it gets the error. Borrowed. */
+    PyGreenlet *(*home)(struct rl_thread *thread);
 };
 
 extern struct rl_parking rl_parking;

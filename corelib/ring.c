@@ -462,6 +462,11 @@ void rl_ring_detach(struct rl_tasklet *tasklet) {
 /* rl_parking.refuse: nobody may switch to a parked greenlet by hand. */
 static void refuse(PyGreenlet *greenlet) {
     struct rl_tasklet *tasklet = greenlet->impl->parked;
+    if (tasklet->ring && tasklet == tasklet->ring->hub) {
+        PyErr_Format(rl_error, "cannot switch to %R: it is the hub's, which only the scheduler enters",
+                     greenlet);
+        return;
+    }
     PyObject *waiting_on = rl_timers_waiting_on(tasklet);
     if (!waiting_on)
         return;
@@ -556,8 +561,20 @@ PyGreenlet *rl_ring_leave_for_good(struct rl_ring *ring, PyObject **value) {
     return door;
 }
 
+/* rl_parking.home: the running tasklet's own greenlet, which has come here by hand.
+   Only where that is not waiting for us is the main one thrown at, though parked. */
+static PyGreenlet *home(struct rl_thread *thread) {
+    PyGreenlet *own = thread->ring ? thread->ring->current->greenlet : NULL;
+    if (own && own->impl->state == RL_SUSPENDED && !own->impl->parked)
+        return own;
+    if (thread->main->impl->parked)
+        unpark(thread->main);
+    return thread->main;
+}
+
 /* Tells the greenlets what to do about parked ones. */
 void rl_ring_watch_greenlets(void) {
+    rl_parking.home = home;
     rl_parking.refuse = refuse;
     rl_parking.unpark = unpark;
 }

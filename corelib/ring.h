@@ -68,8 +68,8 @@ struct rl_tasklet {
     PyObject *owner;                /* For the layers above: the group it belongs to, or NULL; owned. */
     PyObject *weakreflist;          /* Weak references to it. */
     unsigned char state;            /* enum rl_tasklet_state. */
-    unsigned char parcel_is_error;  /* While it waits to send: `value` is a tuple of an exception that
-                                       the receiver shall raise. */
+    unsigned char parcel_is_error;  /* While it waits to send: `value` is an exception that the
+                                       receiver shall raise. */
     unsigned watched;               /* How many wait in result(): they will see its error. */
 };
 

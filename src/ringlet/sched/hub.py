@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ringlet import _core
-from ringlet.errors import Deadlock, GreenletExit
+from ringlet.errors import Deadlock
 from ringlet.sched.clock import Clock, SystemClock
 from ringlet.sched.report import deadlock_report
 
@@ -183,8 +183,6 @@ def _call(f: Callable[..., object], *args: Any) -> None:
     """
     try:
         f(*args)
-    except GreenletExit:
-        raise
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
     except BaseException as error:
