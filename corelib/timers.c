@@ -8,6 +8,9 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
+/* Seconds below which nobody is asked to wait for others. */
+#define SHORTEST_ROUNDED 1e-6
+
 /* What an alarm is part of. */
 enum { OF_TASKLET, OF_TIMER };
 
@@ -42,6 +45,24 @@ int rl_timers_now(struct rl_timers *timers, double *now) {
         PyErr_Format(PyExc_ValueError, "the clock %R shows no time: NaN", timers->clock);
         return -1;
     }
+    return 0;
+}
+
+/* When that is over which is to last for `seconds` from now on. By the real clock it
+   is a multiple of a power of two that is a thousandth of `seconds` or less, and a
+   millisecond at most: what is due at nearly the same time then ends one wait of
+   the hub, and not one each. Returns 0, or -1 with an exception set. */
+static int time_after(struct rl_timers *timers, double seconds, double *when) {
+    double now;
+    int exponent;
+    if (rl_timers_now(timers, &now) < 0)
+        return -1;
+    *when = now + seconds;
+    if (timers->clock_time || seconds < SHORTEST_ROUNDED || !isfinite(*when))
+        return 0;
+    frexp(seconds, &exponent);
+    exponent = exponent > 0 ? 10 : 11 - exponent;
+    *when = ldexp(ceil(ldexp(*when, exponent)), -exponent);
     return 0;
 }
 
@@ -207,11 +228,11 @@ static PyObject *timers_add(PyObject *self, PyObject *const *args, Py_ssize_t co
 }
 
 static PyObject *timers_after(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    double seconds, now;
+    double seconds, when;
     if (read_call("after", args, count, &seconds) < 0 ||
-        rl_timers_now((struct rl_timers *)self, &now) < 0)
+        time_after((struct rl_timers *)self, seconds, &when) < 0)
         return NULL;
-    return set_timer((struct rl_timers *)self, now + seconds, args + 1, count - 1);
+    return set_timer((struct rl_timers *)self, when, args + 1, count - 1);
 }
 
 static PyObject *timers_next_time(PyObject *object, PyObject *unused) {
@@ -345,7 +366,9 @@ static PyMethodDef timers_methods[] = {
                "Do callback(*args) in the hub once its clock shows `when` seconds. Returns a Timer.\n"
                "Those due at the same time are done in the order they were set.")},
     {"after", (PyCFunction)(void (*)(void))timers_after, METH_FASTCALL,
-     PyDoc_STR("after(seconds, callback, *args)\n--\n\nThe same, in so many seconds from now.")},
+     PyDoc_STR("after(seconds, callback, *args)\n--\n\n"
+               "The same, in so many seconds from now; by the real clock up to a thousandth later, but\n"
+               "no more than a millisecond, so that one wait of the hub serves several.")},
     {"next_time", timers_next_time, METH_NOARGS,
      PyDoc_STR("next_time()\n--\n\n"
                "When the next one is due, in seconds of the hub's clock; None when none is set.")},
@@ -433,8 +456,8 @@ static void leave_heap(struct rl_tasklet *tasklet) {
 /* Parks the running tasklet for so long. Returns as rl_ring_park. */
 static PyObject *nap(struct rl_ring *ring, double seconds, PyObject *shown) {
     struct rl_timers *timers = rl_timers_of(ring);
-    double now;
-    if (unlikely(!timers || rl_timers_now(timers, &now) < 0))
+    double when;
+    if (unlikely(!timers || time_after(timers, seconds, &when) < 0))
         return NULL;
     struct rl_tasklet *me = ring->current;
     if (unlikely(me == ring->hub)) {
@@ -443,7 +466,7 @@ static PyObject *nap(struct rl_ring *ring, double seconds, PyObject *shown) {
         Py_XDECREF(refused);
         return nothing;
     }
-    if (rl_timeheap_add(&timers->heap, &me->alarm, now + seconds) < 0)
+    if (rl_timeheap_add(&timers->heap, &me->alarm, when) < 0)
         return PyErr_NoMemory();
     return rl_ring_park(ring, shown, leave_heap);
 }
@@ -479,8 +502,10 @@ static PyMethodDef functions[] = {
     {"sleep", sleep_, METH_O,
      PyDoc_STR("sleep(seconds)\n--\n\n"
                "Let other tasklets run for `seconds`; 0 lets each that is ready run once.\n"
-               "Infinity sleeps until somebody throws at the tasklet. Raises ValueError for a\n"
-               "negative number or NaN. Other threads are not held up.")},
+               "Infinity sleeps until somebody throws at the tasklet. It never sleeps for less;\n"
+               "a thousandth more, up to a millisecond, lets those due at nearly the same time wake\n"
+               "together. Raises ValueError for a negative number or NaN. Other threads are not held\n"
+               "up.")},
     {NULL, NULL, 0, NULL},
 };
 

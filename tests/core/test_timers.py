@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringlet import GreenletExit, TaskletError, _core, schedule, sleep, spawn, tasklets
+from ringlet.sched.clock import SystemClock
 from ringlet.testing import fake_clock
 from tests.support.leaks import leak_checked
 
@@ -237,6 +238,35 @@ def test_after_counts_from_now() -> None:
     clock.now = 10
     timer = timers.after(2.5, print)
     assert timer.when == timers.next_time() == 12.5
+
+
+@given(st.floats(1e-9, 1e6))
+def test_by_the_real_clock_it_is_a_little_later_but_never_too_early(seconds: float) -> None:
+    timers = _core.Timers()
+    timers.clock = SystemClock()
+    begun = _core.monotonic()
+    when = timers.after(seconds, print).when
+    assert begun + seconds <= when
+    assert when <= _core.monotonic() + seconds + min(seconds, 1) * 2**-10
+
+
+@pytest.mark.parametrize("seconds", [0, -1, -float("inf")])
+def test_what_is_due_at_once_is_not_put_off(seconds: float) -> None:
+    timers = _core.Timers()
+    timers.clock = SystemClock()
+    fired: list[int] = []
+    timers.after(seconds, fired.append, 1)
+    timers.fire(1, call)
+    assert fired == [1]
+
+
+def test_those_due_at_nearly_the_same_time_are_due_at_the_same() -> None:
+    timers = _core.Timers()
+    timers.clock = SystemClock()
+    moments = {timers.after(5 + number / 1e8, print).when for number in range(1000)}
+    assert (
+        len(moments) < 100
+    )  # a thousand of them, within 10 microseconds and however long this took
 
 
 def test_one_that_was_being_fired_when_a_handler_raised_is_fired_again() -> None:
