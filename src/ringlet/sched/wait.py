@@ -1,6 +1,5 @@
 """The one gate to block: everything that lets go of control for a while does it here."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,11 @@ __all__ = ("attempt", "check_timeout", "park", "schedule", "sleep", "throw", "wa
 
 schedule = _core.schedule
 sleep = _core.sleep
-wake = _core.wake
 throw = _core.throw
+wake = _core.wake
+
+_NUMBERS = (int, float)
+_FOR_EVER = float("inf")
 
 
 def check_timeout(seconds: float | None) -> float | None:
@@ -22,32 +24,30 @@ def check_timeout(seconds: float | None) -> float | None:
     """
     if seconds is None:
         return None
-    if not isinstance(seconds, int | float):
+    if not isinstance(seconds, _NUMBERS):
         raise TypeError(f"a time limit is a number of seconds or None, not {seconds!r}")
-    if math.isnan(seconds):
+    if seconds != seconds:
         raise ValueError("a time limit cannot be NaN")
-    return None if seconds == math.inf else seconds
+    return None if seconds == _FOR_EVER else seconds
 
 
-class _Limit:
-    """A time limit on what the running tasklet is about to wait for."""
+def _limit(seconds: float, waiting_on: object, raised: list[Timeout]) -> _core.Timer:
+    """Limit what the running tasklet is about to wait for, until the timer is cancelled.
 
-    __slots__ = ("_seconds", "_tasklet", "_timer", "_waiting_on", "error")
+    The error that is raised in it is in `raised` then.
+    """
+    timer: _core.Timer = _core.hub().timers.after(
+        seconds, _expire, _core.current(), seconds, waiting_on, raised
+    )
+    return timer
 
-    def __init__(self, seconds: float, waiting_on: object) -> None:
-        self._seconds = seconds
-        self._tasklet = _core.current()
-        self._waiting_on = waiting_on
-        self.error: Timeout | None = None
-        self._timer = _core.hub().timers.after(seconds, self._expire)
 
-    def _expire(self) -> None:
-        self.error = Timeout(f"waited {self._seconds:g} s for {self._waiting_on!r}")
-        _core.interrupt(self._tasklet, self.error)
-
-    def lift(self) -> None:
-        """It is waited for no longer."""
-        self._timer.cancel()
+def _expire(
+    tasklet: _core.Tasklet[Any], seconds: float, waiting_on: object, raised: list[Timeout]
+) -> None:
+    error = Timeout(f"waited {seconds:g} s for {waiting_on!r}")
+    if _core.interrupt(tasklet, error):
+        raised.append(error)
 
 
 def park(
@@ -70,11 +70,11 @@ def park(
         if unlink is not None:
             unlink()
         raise Timeout(f"{waiting_on!r} was not ready at once, and no time was given")
-    limit = _Limit(seconds, waiting_on)
+    timer = _limit(seconds, waiting_on, [])
     try:
         return _core.park(waiting_on, unlink)
     finally:
-        limit.lift()
+        timer.cancel()
 
 
 def attempt(block: Callable[[], object], timeout: float | None, waiting_on: object) -> bool:
@@ -89,13 +89,14 @@ def attempt(block: Callable[[], object], timeout: float | None, waiting_on: obje
         return True
     if seconds <= 0:
         return False
-    limit = _Limit(seconds, waiting_on)
+    raised: list[Timeout] = []
+    timer = _limit(seconds, waiting_on, raised)
     try:
         block()
     except Timeout as error:
-        if error is not limit.error:
+        if error not in raised:
             raise
         return False
     finally:
-        limit.lift()
+        timer.cancel()
     return True
