@@ -1,8 +1,8 @@
 """What ringlet costs beside its peers, measured in one command each and never part of the suite.
 
 Every file named after a question (``switch``, ``spawn``, ``memory``, ``yield_``, ``channel``,
-``timers``, ``echo``, ``http``) holds what each peer runs and the targets ringlet has to meet;
-the other files hold the harness:
+``timers``, ``growth``, ``echo``, ``http``) holds what each peer runs and the targets ringlet has to
+meet; the other files hold the harness:
 
     model       a figure, its targets, its verdict
     peers       which peers there are and whether they are installed
@@ -10,6 +10,7 @@ the other files hold the harness:
     worker      what that process does
     serving     a server and its load, a core each: CPU time per request
     report      tables and JSON
+    plot        a picture of what grows
     cli         options, rounds, progress
 
 ``python -m tests.perf`` runs all of them; ``docs/performance.md`` explains how to read them.

@@ -15,7 +15,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.perf import children, peers, report, serving
 from tests.perf.model import NOT_INSTALLED, Figure, Outcome, Question
 
-QUESTIONS = ("switch", "spawn", "memory", "yield_", "channel", "timers", "echo", "http", "clients")
+QUESTIONS = (
+    "switch",
+    "spawn",
+    "memory",
+    "yield_",
+    "channel",
+    "timers",
+    "growth",
+    "echo",
+    "http",
+    "clients",
+)
 
 FILE_WIDTH = 120  # columns, where nobody says how many there are
 
@@ -68,6 +79,11 @@ def main(name: str | None = None) -> None:
     if options.json:
         text = json.dumps(report.as_json(facts, questions, results), indent=1)
         options.json.write_text(text + "\n")
+    if options.plot:
+        draw = import_module("tests.perf.plot").draw
+        for question in questions:
+            if series := question.series():
+                draw(series, results, options.plot)
     troubles = [out.trouble for outcomes in results.values() for out in outcomes.values()]
     raise SystemExit(any(trouble not in (None, NOT_INSTALLED) for trouble in troubles))
 
@@ -91,6 +107,9 @@ def _parse(name: str | None) -> argparse.Namespace:
         "--rounds", type=int, metavar="N", help="rounds per figure (default 3 or 5)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there too")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw what growth found there (.svg, .png, ...)"
+    )
     options = parser.parse_args()
     if name is not None:
         options.questions = [name]
@@ -98,6 +117,8 @@ def _parse(name: str | None) -> argparse.Namespace:
     unknown = [each for each in options.questions if each not in QUESTIONS]
     if unknown:
         parser.error(f"no question {unknown[0]!r}: choose from {', '.join(QUESTIONS)}")
+    if options.plot and "growth" not in options.questions:
+        parser.error("--plot draws what the question growth finds: ask that")
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options

@@ -73,6 +73,9 @@ class Figure:
     # min for loops, where every disturbance adds; median for servers, where it may subtract.
     summary: Callable[[Sequence[float]], float] = min
     rounds: int = 5
+    # Where one quantity is asked of more and more tasklets: which one, and how many there are.
+    quantity: str = ""
+    population: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,14 @@ class Question:
     name: str
     title: str
     figures: tuple[Figure, ...]
+
+    def series(self) -> dict[str, dict[int, Figure]]:
+        """Its figures by quantity and then by population; empty unless it asks how they grow."""
+        found: dict[str, dict[int, Figure]] = {}
+        for figure in self.figures:
+            if figure.quantity:
+                found.setdefault(figure.quantity, {})[figure.population] = figure
+        return found
 
 
 NOT_INSTALLED = "not installed"

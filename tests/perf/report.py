@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.perf import children, peers
-from tests.perf.model import Comparison, Figure, Outcome, Question, compare
+from tests.perf.model import NOT_INSTALLED, Comparison, Figure, Outcome, Question, compare
 
 STYLES = {"aim met": "bold green", "met": "green", "MISSED": "bold red", "failed": "bold red"}
 
@@ -53,14 +53,10 @@ def show_environment(console: Console, facts: Mapping[str, Any]) -> None:
 
 def show(console: Console, question: Question, results: Results) -> None:
     """Prints one question's table, and below it the errors of what failed."""
-    table = Table(
-        title=question.title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    if series := question.series():
+        _show_series(console, question.title, series, results)
+        return
+    table = _table(question.title)
     table.add_column("figure")
     for heading in ("ringlet", "peer's", "ratio", "must", "aim"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -74,6 +70,56 @@ def show(console: Console, question: Question, results: Results) -> None:
                 failures[f"{figure.name}: {line.trouble}"] = None
         table.add_section()
     console.print(table)
+    _show_failures(console, failures)
+
+
+def amounts(figure: Figure, outcomes: Mapping[str, Outcome]) -> dict[str, float | None]:
+    """What each peer gave for a figure, in its unit; None where it gave nothing."""
+    return {
+        peer: figure.summary(outcome.samples) if outcome.samples else None
+        for peer, outcome in outcomes.items()
+    }
+
+
+def _show_series(
+    console: Console, title: str, series: Mapping[str, Mapping[int, Figure]], results: Results
+) -> None:
+    """A line for each quantity and peer, a column for each population."""
+    table = _table(title)
+    table.add_column("each")
+    table.add_column("")
+    populations = list(next(iter(series.values())))
+    for population in populations:
+        table.add_column(f"{population:,}", justify="right", no_wrap=True)
+    failures: dict[str, None] = {}
+    for name, figures in series.items():
+        measured = {count: amounts(each, results[each]) for count, each in figures.items()}
+        for row, peer in enumerate(next(iter(measured.values()))):
+            cells = [
+                _amount(measured[count].get(peer), figures[count].unit) for count in populations
+            ]
+            table.add_row("" if row else name, peer, *cells)
+        table.add_section()
+        for each in figures.values():
+            for peer, outcome in results[each].items():
+                if outcome.trouble not in (None, NOT_INSTALLED):
+                    failures[f"{each.name}: {peer}: {outcome.trouble}"] = None
+    console.print(table)
+    _show_failures(console, failures)
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+
+
+def _show_failures(console: Console, failures: Iterable[str]) -> None:
     for failure in failures:
         console.print(f"failed: {failure}", style="red", highlight=False, markup=False)
 

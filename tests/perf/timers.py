@@ -3,9 +3,10 @@
 import asyncio
 import random
 from importlib import import_module
+from itertools import repeat
 from time import process_time_ns
 
-from tests.perf import background, cli
+from tests.perf import background, cli, clocks
 from tests.perf.model import Faster, Figure, Question
 
 # Long enough that the last has begun to sleep before the first wakes, in every peer.
@@ -75,6 +76,57 @@ def sleeps_asyncio(peer: str, population: int, spread: float) -> float:
     return min(asyncio.run(main()) for _ in range(REPEATS)) / population
 
 
+def set_and_cancel(peer: str, pending: int, count: int) -> float:
+    """ns to set a timer and cancel it, while so many others are set."""
+    background.START[peer]()
+    if peer == "ringlet":
+        after = import_module(peer)._core.hub().timers.after
+        kept = [after(seconds, print) for seconds in far_ones(pending)]
+
+        def run() -> None:
+            for _ in repeat(None, count):
+                after(60, print).cancel()
+    else:
+        timer = import_module(peer).get_hub().loop.timer
+        kept = [timer(seconds) for seconds in far_ones(pending)]
+        for each in kept:
+            each.start(print)
+
+        def run() -> None:
+            for _ in repeat(None, count):
+                limit = timer(60)
+                limit.start(print)
+                limit.close()
+
+    spent = clocks.best(run, count)
+    assert len(kept) == pending
+    return spent
+
+
+def set_and_cancel_asyncio(peer: str, pending: int, count: int) -> float:
+    """ns of call_later() and cancel(), while so many others are set."""
+
+    async def main() -> float:
+        background.on_asyncio()
+        later = asyncio.get_running_loop().call_later
+        for seconds in far_ones(pending):
+            later(seconds, print)
+
+        def run() -> None:
+            for _ in repeat(None, count):
+                later(60, print).cancel()
+
+        return clocks.best(run, count)
+
+    return asyncio.run(main())
+
+
+def far_ones(count: int) -> list[float]:
+    """So many times, in no order, none of which comes."""
+    draw = random.Random(1)
+    return [draw.uniform(3000, 4000) for _ in range(count)]
+
+
 WORK = {
     "ringlet": sleeps_green,
     "gevent": sleeps_green,
@@ -85,16 +137,30 @@ WORK = {
 QUESTION = Question(
     "timers",
     "Sleeping in great numbers",
-    tuple(
+    (
+        *(
+            Figure(
+                f"sleep, 20,000 at once, {manner}",
+                "ns",
+                WORK,
+                {"gevent": Faster(6, 12), "asyncio": Faster(3, 6)},
+                params={"population": 20_000, "spread": spread},
+                quick={"population": 500},
+            )
+            for manner, spread in (("waking over 100 ms", 0.1), ("waking together", 0.0))
+        ),
         Figure(
-            f"sleep, 20,000 at once, {manner}",
+            "set and cancel a timer, 1,000,000 pending",
             "ns",
-            WORK,
-            {"gevent": Faster(6, 12), "asyncio": Faster(3, 6)},
-            params={"population": 20_000, "spread": spread},
-            quick={"population": 500},
-        )
-        for manner, spread in (("waking over 100 ms", 0.1), ("waking together", 0.0))
+            {
+                "ringlet": set_and_cancel,
+                "gevent": set_and_cancel,
+                "asyncio": set_and_cancel_asyncio,
+            },
+            params={"pending": 1_000_000, "count": 100_000},
+            quick={"pending": 1_000, "count": 1_000},
+            rounds=3,
+        ),
     ),
 )
 
