@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How tasklets and rings begin and end. */
 #include "ring.h"
+#include "timers.h"
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
@@ -304,6 +305,19 @@ static void leak(struct rl_tasklet *tasklet) {
     tasklet->ring = NULL;
 }
 
+struct rl_ring *rl_rings;
+
+/* Takes a ring off the list of all. Harmless when it is not on it. */
+static void unlink_ring(struct rl_ring *ring) {
+    if (ring->prev)
+        ring->prev->next = ring->next;
+    else if (rl_rings == ring)
+        rl_rings = ring->next;
+    if (ring->next)
+        ring->next->prev = ring->prev;
+    ring->next = ring->prev = NULL;
+}
+
 /* rl_thread.end_ring. Where Python code may not run, tasklets are leaked, for
    freeing them could run finalizers. */
 static void end_ring(struct rl_thread *thread, int python) {
@@ -323,6 +337,7 @@ static void end_ring(struct rl_thread *thread, int python) {
         leak(tasklet);
     leak(ring->main);
     leak(ring->hub);
+    unlink_ring(ring);
     thread->ring = NULL;
     thread->end_ring = NULL;
     if (python) {
@@ -333,6 +348,13 @@ static void end_ring(struct rl_thread *thread, int python) {
         Py_DECREF(ring->hub_object);
     }
     PyMem_Free(ring);
+}
+
+void rl_rings_keep_only(struct rl_ring *ring) {
+    while (rl_rings && rl_rings != ring)
+        unlink_ring(rl_rings);
+    while (ring && ring->next)
+        unlink_ring(ring->next);
 }
 
 void rl_ring_keep_current_only(struct rl_ring *ring) {
@@ -415,6 +437,11 @@ static struct rl_ring *ring_new(struct rl_thread *thread) {
     ring->hub->next = ring->hub->prev = ring->main;
     ring->main->next = ring->main->prev = ring->hub;
     ring->current = ring->main;
+    ring->now = rl_monotonic();
+    ring->next = rl_rings;
+    if (ring->next)
+        ring->next->prev = ring;
+    rl_rings = ring;
     thread->ring = ring;
     thread->end_ring = end_ring;
     return ring;

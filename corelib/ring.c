@@ -57,11 +57,13 @@ static inline struct rl_tasklet *next_turn(struct rl_ring *ring, struct rl_taskl
     struct rl_tasklet *hub = ring->hub;
     ring->since_poll++;
     if (unlikely(candidate == hub)) {
-        if (hub->next == hub || ring->since_poll >= POLL_AFTER)
-            return hub;
-        return hub->next;
+        if (hub->next != hub && ring->since_poll < POLL_AFTER)
+            return hub->next;
+        ring->now = rl_monotonic();
+        return hub;
     }
     if (unlikely(ring->since_poll >= POLL_AT_LAST)) {
+        ring->now = rl_monotonic();
         remove_ready(hub);
         link_before(candidate, hub);
         return hub;
@@ -220,6 +222,7 @@ static PyObject *wait(struct rl_ring *ring, struct rl_tasklet *me) {
     remove_ready(me);
     struct rl_tasklet *next = next_turn(ring, after);
     me->state = RL_TASKLET_PARKED;
+    me->since = ring->now;
     leave_at(ring, me);
     next->state = RL_TASKLET_RUNNING;
     ring->current = next;
@@ -269,10 +272,13 @@ static inline int may_not_wait(struct rl_ring *ring, PyObject *waiting_on) {
 
 int rl_ring_yield(struct rl_ring *ring) {
     struct rl_tasklet *me = ring->current;
-    if (me == ring->hub)
+    if (me == ring->hub) {
         ring->since_poll = 0;
-    else if (unlikely(may_not_wait(ring, NULL)))
+        ring->rounds++;
+        ring->now = rl_monotonic();
+    } else if (unlikely(may_not_wait(ring, NULL))) {
         return -1;
+    }
     struct rl_tasklet *next = next_turn(ring, me->next);
     return next == me ? 0 : give_way_to(ring, next);
 }

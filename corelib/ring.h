@@ -71,9 +71,11 @@ struct rl_tasklet {
     unsigned char parcel_is_error;  /* While it waits to send: `value` is an exception that the
                                        receiver shall raise. */
     unsigned watched;               /* How many wait in result(): they will see its error. */
+    double since;                   /* While parked: when it did, at the latest; see rl_ring.now. */
 };
 
 struct rl_ring {
+    struct rl_ring *next, *prev; /* In rl_rings. */
     struct rl_thread *thread;   /* Whose ring it is. */
     struct rl_tasklet *current; /* The member of the circle that has its turn. */
     struct rl_tasklet *hub;     /* The member that polls; owned. */
@@ -87,6 +89,10 @@ struct rl_ring {
                                    linked by `behind`; owned. */
     PyObject *hub_object;       /* The Python hub; owned. */
     unsigned since_poll;        /* Switches since the hub last ran. */
+    unsigned long long rounds;  /* How often the hub has run. */
+    double now;                 /* Seconds of rl_monotonic() when the turn last came to the hub, or
+                                   when it last gave it up: looking at each switch would cost as
+                                   much as the switch. */
     int polling;                /* The hub is about to block or blocks: wakes must signal. */
     int wakeup_fd;              /* An eventfd (or pipe) that ends a poll; -1 when there is none. */
     struct rl_descriptors *descriptors; /* The hub's `poller`, once a tasklet has waited for a
@@ -94,6 +100,9 @@ struct rl_ring {
     struct rl_timers *timers;   /* The hub's `timers`, once a tasklet has slept; owned. */
     int closing;                /* The thread ends: nothing may wait any more. */
 };
+
+/* All there are, linked by next and prev; the GIL guards them. */
+extern struct rl_ring *rl_rings;
 
 extern PyTypeObject rl_tasklet_type;
 extern PyObject *rl_tasklet_error; /* ringlet.TaskletError. */
@@ -192,6 +201,10 @@ void rl_ring_start(struct rl_ring *ring, struct rl_tasklet *tasklet);
    and the hub of `ring` sees to its callbacks. */
 void rl_tasklet_discard(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *error);
 
+/* In a forked child, whose other threads are gone: takes all rings but this one,
+   which may be NULL, off the list of all. */
+void rl_rings_keep_only(struct rl_ring *ring);
+
 /* In a forked child: forgets all tasklets but the running one, which is the main
    one from now on. In the hub nobody but the main one remains. */
 void rl_ring_keep_current_only(struct rl_ring *ring);
@@ -200,6 +213,7 @@ void rl_ring_keep_current_only(struct rl_ring *ring);
    exception set. */
 int rl_ring_init(PyObject *module);
 int rl_tasklet_init(PyObject *module);
+int rl_inspect_init(PyObject *module);
 
 /* What Python decides. Set once by sched/lifecycle.py. */
 struct rl_policy {

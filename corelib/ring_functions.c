@@ -226,6 +226,7 @@ static PyObject *keep_current_only(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
     struct rl_thread *thread = rl_thread_self;
+    rl_rings_keep_only(thread ? thread->ring : NULL);
     if (thread && thread->ring)
         rl_ring_keep_current_only(thread->ring);
     Py_RETURN_NONE;

@@ -174,6 +174,14 @@ static PyObject *get_is_foreign(PyObject *object, void *closure) {
     return PyBool_FromLong(ring && (!thread || thread->ring != ring));
 }
 
+static PyObject *get_waiting_seconds(PyObject *object, void *closure) {
+    (void)closure;
+    struct rl_tasklet *self = (struct rl_tasklet *)object;
+    if (self->state != RL_TASKLET_PARKED)
+        Py_RETURN_NONE;
+    return PyFloat_FromDouble(rl_monotonic() - self->since);
+}
+
 static PyGetSetDef tasklet_attributes[] = {
     {"state", get_state, NULL, "'new', 'ready', 'running', 'parked' or 'finished'.", NULL},
     {"finished", get_finished, NULL, "Whether it has ended, by whatever.", NULL},
@@ -182,6 +190,9 @@ static PyGetSetDef tasklet_attributes[] = {
     {"context", get_context, NULL, "The contextvars.Context that it runs in.", NULL},
     {"thread_ident", get_thread_ident, NULL,
      "The ident of the thread that runs it; None before its start and after its end.", NULL},
+    {"waiting_seconds", get_waiting_seconds, NULL,
+     "For how many seconds it has been parked; None when it is not. Real time, whatever the hub's\n"
+     "clock shows, and by up to one round too much: the clock is read once a round.", NULL},
     {"is_foreign", get_is_foreign, NULL, "Whether it runs in another thread than the caller's.",
      NULL},
     {"waiting_on", get_waiting_on, NULL, "What it waits for while parked, or None.", NULL},

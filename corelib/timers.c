@@ -19,7 +19,7 @@ enum { OF_TASKLET, OF_TIMER };
 /* The function monotonic() of this module, by which a clock of ours is recognised. */
 static PyObject *monotonic_function;
 
-static double monotonic_now(void) {
+double rl_monotonic(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)((int64_t)now.tv_sec * 1000000000 + now.tv_nsec) / 1e9;
@@ -28,12 +28,12 @@ static double monotonic_now(void) {
 static PyObject *monotonic(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
-    return PyFloat_FromDouble(monotonic_now());
+    return PyFloat_FromDouble(rl_monotonic());
 }
 
 int rl_timers_now(struct rl_timers *timers, double *now) {
     if (likely(!timers->clock_time)) {
-        *now = monotonic_now();
+        *now = rl_monotonic();
         return 0;
     }
     PyObject *time = PyObject_CallNoArgs(timers->clock_time);

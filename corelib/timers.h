@@ -25,6 +25,9 @@ struct rl_timers {
     PyObject *clock_time;    /* Its method time(); NULL: monotonic() of this module; owned. */
 };
 
+/* Seconds since some moment; never goes backwards. */
+double rl_monotonic(void);
+
 /* The timers of a ring's hub. Borrowed; NULL with an exception set. */
 struct rl_timers *rl_timers_of(struct rl_ring *ring);
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* What there is, in all threads, for those who look on: reports, the watchdog and
+   leak checks. Each function takes its picture at one moment: no other thread and
+   no finalizer runs meanwhile. */
+#include "ring.h"
+
+/* Appends `item` (stolen, may be NULL) to `list`. Returns 0, or -1 with an
+   exception set, which is set already when item is NULL. */
+static int append(PyObject *list, PyObject *item) {
+    int failed = !item || PyList_Append(list, item) < 0;
+    Py_XDECREF(item);
+    return failed ? -1 : 0;
+}
+
+/* A list of the tasklets of `ring` that have started and not ended, oldest first,
+   without main. A new reference, or NULL with an exception set. */
+static PyObject *living_of(struct rl_ring *ring) {
+    PyObject *list = PyList_New(ring->living_count);
+    Py_ssize_t place = ring->living_count;
+    for (struct rl_tasklet *tasklet = ring->living; list && tasklet; tasklet = tasklet->older)
+        PyList_SET_ITEM(list, --place, Py_NewRef((PyObject *)tasklet));
+    return list;
+}
+
+/* What rings() says of one: a new reference, or NULL with an exception set. */
+static PyObject *describe(struct rl_ring *ring) {
+    PyObject *living = living_of(ring);
+    if (!living)
+        return NULL;
+    /* 2^20 switches are more than there can be in a round. */
+    unsigned long long switches = (ring->rounds << 20) + ring->since_poll;
+    return Py_BuildValue("(kOOOOKON)", ring->thread->ts->thread_id, ring->hub_object,
+                         (PyObject *)ring->hub, (PyObject *)ring->main, (PyObject *)ring->current,
+                         switches, ring->polling ? Py_True : Py_False, living);
+}
+
+static PyObject *rings(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    int was_enabled = PyGC_Disable();
+    PyObject *list = PyList_New(0);
+    for (struct rl_ring *ring = rl_rings; list && ring; ring = ring->next)
+        if (append(list, describe(ring)) < 0)
+            Py_CLEAR(list);
+    if (was_enabled)
+        PyGC_Enable();
+    return list;
+}
+
+static PyObject *suspended_greenlets(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    struct rl_thread *thread = rl_thread_self;
+    int was_enabled = PyGC_Disable();
+    PyObject *list = PyList_New(0);
+    for (struct rl_greenlet *g = thread ? thread->started : NULL; list && g; g = g->next) {
+        /* Those of tasklets are found with their tasklets. */
+        if (g->state != RL_SUSPENDED || g->body)
+            continue;
+        if (append(list, Py_NewRef((PyObject *)g->self)) < 0)
+            Py_CLEAR(list);
+    }
+    if (was_enabled)
+        PyGC_Enable();
+    return list;
+}
+
+static PyObject *others_ready(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    struct rl_ring *ring = rl_ring_get();
+    if (!ring)
+        return NULL;
+    struct rl_tasklet *first = ring->current->next;
+    if (first == ring->hub)
+        first = first->next;
+    return PyBool_FromLong(first != ring->current);
+}
+
+static PyMethodDef functions[] = {
+    {"rings", rings, METH_NOARGS,
+     PyDoc_STR("rings()\n--\n\n"
+               "The schedulers of all threads, the youngest first, as tuples: the thread's ident, the\n"
+               "hub, the tasklet it runs as, the main tasklet, the running one, a number that every\n"
+               "switch raises, whether the hub waits for something to happen, and a list of the other\n"
+               "tasklets, oldest first. Other threads go on meanwhile.")},
+    {"others_ready", others_ready, METH_NOARGS,
+     PyDoc_STR("others_ready()\n--\n\n"
+               "Whether any tasklet of this thread but the running one and the hub is ready.")},
+    {"suspended_greenlets", suspended_greenlets, METH_NOARGS,
+     PyDoc_STR("suspended_greenlets()\n--\n\n"
+               "The raw greenlets of the calling thread that have started and not ended, without the\n"
+               "running one and those of tasklets.")},
+    {NULL, NULL, 0, NULL},
+};
+
+int rl_inspect_init(PyObject *module) {
+    return PyModule_AddFunctions(module, functions);
+}
