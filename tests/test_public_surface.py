@@ -19,14 +19,16 @@ SURFACE = {
         # greenlets
         *("get_include", "getcurrent", "gettrace", "greenlet", "settrace"),
         # tasklets
-        *("Tasklet", "call_threadsafe", "current", "excepthook", "main", "run", "schedule"),
+        *("Tasklet", "call_threadsafe", "current", "dump", "excepthook", "main", "run", "schedule"),
         *("sleep", "spawn", "spawn_later", "tasklets"),
         # channels, generators
         *("Channel",),
         *("generator", "iterate", "yield_", "yield_from"),
     ),
     "ringlet.servers": ("HTTPLimits", "StreamServer", "WSGIServer"),
-    "ringlet.testing": ("FakeClock", "fake_clock"),
+    "ringlet.testing": (
+        *("FakeClock", "LeakError", "Transcript", "fake_clock", "no_leaks", "run_until_blocked"),
+    ),
 }
 
 MODULES = pytest.mark.parametrize(

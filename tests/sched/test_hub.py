@@ -139,8 +139,8 @@ except Deadlock as error:
     )
     text = outcome.stdout
     assert "all 2 tasklets of MainThread wait" in text
-    assert "<tasklet main" in text
-    assert "<tasklet stuck_worker" in text
+    assert "tasklet main at" in text
+    assert "tasklet stuck_worker at" in text
     assert "balance -2" in text
     assert "in stuck_worker" in text
     assert text.count("line ") == 2

@@ -1,5 +1,6 @@
 """Scheduling: tasklets, the hub of each thread, timers, and the one gate to block."""
 
+from ringlet.sched.dump import dump, start_from_environment
 from ringlet.sched.hub import Hub, call_threadsafe
 from ringlet.sched.lifecycle import install
 from ringlet.sched.tasklet import (
@@ -19,6 +20,7 @@ __all__ = (
     "Tasklet",
     "call_threadsafe",
     "current",
+    "dump",
     "excepthook",
     "main",
     "run",
@@ -30,3 +32,4 @@ __all__ = (
 )
 
 install()
+start_from_environment()

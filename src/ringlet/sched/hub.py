@@ -16,6 +16,7 @@ from typing import Any
 from ringlet import _core
 from ringlet.errors import Deadlock
 from ringlet.sched.clock import Clock, SystemClock
+from ringlet.sched.picture import own_ring
 from ringlet.sched.report import deadlock_report
 
 __all__ = ("Hub", "call_threadsafe")
@@ -87,6 +88,11 @@ class Hub:
         self._calls.append((f, args))
         self.poller.wakeup()
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether anything is left to call at its next turn, timers aside."""
+        return bool(self._calls) or _core.first_ended() is not None
+
     def expect(self, count: int) -> None:
         """Count jobs begun (or, negative, ended) elsewhere that will wake a tasklet here.
 
@@ -148,7 +154,7 @@ class Hub:
         # What was under way while we looked around has come by now.
         self.poller.poll(0)
         if _core.begin_poll() and not self._calls:
-            _core.throw_main(Deadlock(deadlock_report(self.thread.name)))
+            _core.throw_main(Deadlock(deadlock_report(own_ring())))
 
     def _do_calls(self) -> None:
         # Only those there now: a function may ask to be called again.
@@ -195,7 +201,11 @@ _SIGNALS = sorted(signal.valid_signals())
 def _is_handled(number: int) -> bool:
     """Whether a Python function of the program's own handles this signal."""
     handler = signal.getsignal(number)
-    return callable(handler) and handler is not signal.default_int_handler
+    return (
+        callable(handler)
+        and handler is not signal.default_int_handler
+        and not getattr(handler, "ringlet_only_looks", False)
+    )
 
 
 # All of the process: a forked child must close the descriptors of those whose threads are gone.

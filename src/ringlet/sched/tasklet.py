@@ -15,6 +15,7 @@ from ringlet.errors import (
     Timeout,
 )
 from ringlet.sched import wait
+from ringlet.sched.words import target_in_words
 
 __all__ = (
     "Tasklet",
@@ -47,8 +48,7 @@ class Tasklet(_core.Tasklet[T_co]):
     def __repr__(self) -> str:
         words = [f"<tasklet {self.name} at {id(self):#x}, {self.state}"]
         if self.waiting_on is not None:
-            target = self.waiting_on
-            words.append(f"waiting for {target if isinstance(target, str) else repr(target)}")
+            words.append(f"waiting for {target_in_words(self.waiting_on)}")
         elif self.finished and self._error is not None:
             words.append(f"with {type(self._error).__name__}")
         return ", ".join(words) + ">"

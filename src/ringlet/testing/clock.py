@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from ringlet import _core
 
-__all__ = ("FakeClock", "fake_clock")
+__all__ = ("FakeClock", "fake_clock", "replaced_clock")
 
 
 class FakeClock:
@@ -22,7 +22,12 @@ class FakeClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let it show `seconds` more. Timers that are due by then fire at the hub's next turn."""
+        """Let it show `seconds` more at once.
+
+        Timers that are due by then fire at the hub's next turn, all of them at that new time;
+        run_until_blocked() gives the hub one. sleep() instead goes through them one by one.
+        Raises ValueError for a negative number or NaN.
+        """
         if not seconds >= 0:
             raise ValueError(f"time does not go backwards: {seconds!r}")
         self.now += seconds
@@ -41,8 +46,23 @@ class FakeClock:
 def fake_clock(start: float = 0.0) -> Iterator[FakeClock]:
     """Put a FakeClock in the place of the calling thread's clock for the length of a block.
 
-    No timer may be set on entry: it would be due at a time of the other clock. Raises RuntimeError.
+    No timer may be set at either end, since it would be due at a time of the other clock: raises
+    RuntimeError. At the end of a block that raises, such timers are no error of their own; they are
+    due at once then. Blocks may be nested, each with a time of its own.
     """
+    with replaced_clock(start) as clock:
+        yield clock
+        pending = len(_core.hub().timers)
+    if pending:
+        raise RuntimeError(
+            f"{pending} timers of {clock!r} are still set at the end of its block: join, cancel or "
+            "kill inside it whoever sleeps or has a time limit"
+        )
+
+
+@contextlib.contextmanager
+def replaced_clock(start: float = 0.0) -> Iterator[FakeClock]:
+    """fake_clock() for those who see to the timers that are left themselves."""
     hub = _core.hub()
     if len(hub.timers):
         raise RuntimeError(
