@@ -89,9 +89,11 @@ class Hub:
         self.poller.wakeup()
 
     @property
-    def has_calls(self) -> bool:
-        """Whether anything is left to call at its next turn, timers aside."""
-        return bool(self._calls) or _core.first_ended() is not None
+    def has_more(self) -> bool:
+        """Whether anything is left to call at its next turn."""
+        when = self.timers.next_time()
+        due = when is not None and when <= self.clock.time()
+        return due or bool(self._calls) or _core.first_ended() is not None
 
     def expect(self, count: int) -> None:
         """Count jobs begun (or, negative, ended) elsewhere that will wake a tasklet here.

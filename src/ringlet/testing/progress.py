@@ -26,7 +26,7 @@ def run_until_blocked(rounds: int = 10_000) -> dict[_core.Tasklet[Any], object]:
             wait.schedule()
             continue
         _let_the_hub_look()
-        if not (_core.others_ready() or hub.has_calls):
+        if not (_core.others_ready() or hub.has_more):
             return {t: t.waiting_on for t in _others(me) if t.state == "parked"}
     busy = [label(t) for t in _others(me) if t.state == "ready"]
     shown = ", ".join(busy[:5]) + (f" and {len(busy) - 5} more" if len(busy) > 5 else "")
