@@ -16,11 +16,13 @@ struct rl_parking rl_parking;
 /* ---- Allocation ------------------------------------------------------- */
 
 static struct rl_slab records; /* One struct rl_greenlet for each object. */
-static struct rl_slab blocks;  /* For each started one: data chunk, then copy reserve. */
+static struct rl_slab chunks;  /* For each started one, its first data chunk. */
+static struct rl_slab reserves; /* For each started one, room for a small copy of its stack. */
 
 void rl_greenlet_init(void) {
     rl_slab_init(&records, sizeof(struct rl_greenlet));
-    rl_slab_init(&blocks, RL_CHUNK_BYTES + rl_pystate_copy_bytes);
+    rl_slab_init(&chunks, RL_CHUNK_BYTES);
+    rl_slab_init(&reserves, rl_pystate_copy_bytes);
     rl_stack_set_reserve(rl_pystate_copy_bytes);
 }
 
@@ -256,8 +258,8 @@ static PyObject *__attribute__((noinline))
 cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     struct rl_stack *stack = &to->impl->stack;
     rl_stack_prefetch(stack);
+    __builtin_prefetch((char *)to->impl + 64);
     __builtin_prefetch((char *)to->impl + 128);
-    __builtin_prefetch((char *)to->impl + 192);
     __builtin_prefetch(to->impl->py.top - 8);
     __builtin_prefetch(to->impl->py.top - 16);
     if (prepare(thread, &thread->current->impl->stack, stack) < 0) {
@@ -278,12 +280,26 @@ static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject
 
 /* ---- Starting --------------------------------------------------------- */
 
-/* Makes a new greenlet one of the started ones; `block`, from the slab, becomes
-   its own. It still needs a slot. */
-static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *block) {
-    g->block = block;
-    g->stack.reserve = (char *)block + RL_CHUNK_BYTES;
-    rl_pystate_init(&g->py, thread->ts, block, g->py.context, g->stack.slot);
+char *rl_greenlet_lend_reserve(void) {
+    return rl_slab_take(&reserves);
+}
+
+void rl_greenlet_take_back_reserve(char *reserve) {
+    rl_slab_give(&reserves, reserve);
+}
+
+/* Gives back what a started greenlet had from the slabs. */
+static void give_blocks(struct rl_greenlet *g) {
+    rl_slab_give(&chunks, g->chunk);
+    rl_slab_give(&reserves, g->stack.reserve);
+}
+
+/* Makes a new greenlet one of the started ones; `chunk` and `reserve`, from their
+   slabs, become its own. It still needs a slot. */
+static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *chunk, char *reserve) {
+    g->chunk = chunk;
+    g->stack.reserve = reserve;
+    rl_pystate_init(&g->py, thread->ts, chunk, g->py.context, g->stack.slot);
     g->thread = thread;
     g->prev = NULL;
     g->next = thread->started;
@@ -296,14 +312,18 @@ static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *block)
    nothing changed; a pending exception is kept on success only. */
 static int begin(struct rl_thread *thread, PyGreenlet *self) {
     struct rl_greenlet *g = self->impl;
-    void *block = rl_slab_take(&blocks);
-    if (!block || rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
-        if (block)
-            rl_slab_give(&blocks, block);
+    void *chunk = rl_slab_take(&chunks);
+    char *reserve = rl_slab_take(&reserves);
+    if (!chunk || !reserve ||
+        rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
+        if (chunk)
+            rl_slab_give(&chunks, chunk);
+        if (reserve)
+            rl_slab_give(&reserves, reserve);
         PyErr_NoMemory();
         return -1;
     }
-    enlist(thread, g, block);
+    enlist(thread, g, chunk, reserve);
     return 0;
 }
 
@@ -322,8 +342,8 @@ static void unlink_started(struct rl_greenlet *g) {
 static void unbegin(struct rl_thread *thread, struct rl_greenlet *g) {
     unlink_started(g);
     rl_stack_drop(&thread->stacks, &g->stack);
-    rl_slab_give(&blocks, g->block);
-    g->block = NULL;
+    give_blocks(g);
+    g->chunk = NULL;
     g->stack.reserve = NULL;
     g->thread = NULL;
 }
@@ -505,10 +525,10 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     g->resumable_by = NULL;
     g->thread = NULL;
     if (h->state == RL_NEW)
-        enlist(thread, h, g->block); /* It inherits the block, and then the slot. */
+        enlist(thread, h, g->chunk, g->stack.reserve); /* It inherits these, and then the slot. */
     else
-        rl_slab_give(&blocks, g->block);
-    g->block = NULL;
+        give_blocks(g);
+    g->chunk = NULL;
     rl_cxx_enter(&thread->cxx, &h->cxx);
     rl_pystate_enter(thread->ts, &h->py, &h->stack);
     h->state = RL_RUNNING;
@@ -776,11 +796,11 @@ void rl_greenlet_drop(PyGreenlet *self) {
     g->state = RL_DEAD;
     g->resumable_by = NULL;
     g->thread = NULL;
-    /* Somebody may hold on to its frames; then the block that they are in is leaked, as
+    /* Somebody may hold on to its frames; then the chunk that they are in is leaked, as
        always what they refer to. */
-    if (rl_pystate_discard(&g->py, &g->stack) && g->block)
-        rl_slab_give(&blocks, g->block);
-    g->block = NULL;
+    if (rl_pystate_discard(&g->py, &g->stack) && g->chunk)
+        give_blocks(g);
+    g->chunk = NULL;
     rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
     Py_CLEAR(g->py.context);
     Py_CLEAR(g->py.executor);

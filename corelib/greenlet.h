@@ -36,14 +36,18 @@ struct rl_body {
     PyGreenlet *(*next)(PyGreenlet *self, PyObject **result);
 };
 
+/* What a switch touches comes first: of a greenlet among many, each cache line of it
+   has to come from memory. */
 struct rl_greenlet {
     struct rl_thread *resumable_by; /* The thread whose plain switch may enter it at once; else NULL. */
     struct rl_stack stack;          /* Bound once started. */
-    struct rl_pystate py;           /* The interpreter's state while suspended; its context is
-                                       valid while new, suspended and dead. */
+    void *parked;                   /* The tasklet that is parked in this greenlet's blocking call,
+                                       or NULL. Such a greenlet cannot be switched to by hand. */
     struct rl_cxx cxx;              /* The C++ exceptions it has caught and throws, while suspended. */
     enum rl_greenlet_state state;
     int is_main;                    /* Runs on the thread's own stack. */
+    struct rl_pystate py;           /* The interpreter's state while suspended; its context is
+                                       valid while new, suspended and dead. */
     int undying;                    /* Unreferenced, it has refused to end, and has a reference to
                                        itself until it does. */
     struct rl_thread *thread;       /* While started; NULL before and after, and once that thread
@@ -54,11 +58,9 @@ struct rl_greenlet {
     PyObject *callable;             /* What will be called: `run`, or what a subclass has for it;
                                        set by the first switch until it lands; owned. */
     PyObject *kwargs;               /* Keyword arguments of the first switch, or NULL; owned. */
-    void *block;                    /* From the slab while started: data chunk and copy reserve. */
+    void *chunk;                    /* Its first data chunk while started, from a slab. */
     const struct rl_body *body;     /* What to run instead of `run`, or NULL. */
     void *owner;                    /* For the body: its tasklet. Borrowed. */
-    void *parked;                   /* The tasklet that is parked in this greenlet's blocking call,
-                                       or NULL. Such a greenlet cannot be switched to by hand. */
     struct rl_greenlet *next, *prev; /* In rl_thread.started. */
 };
 
@@ -138,6 +140,11 @@ void rl_greenlet_entry(void) __attribute__((noreturn));
 
 /* Prepares the memory of greenlets. Called once, before anything else here. */
 void rl_greenlet_init(void);
+
+/* A buffer for rl_stacks.spare, to be taken back when the thread ends; NULL when
+   there is no memory. */
+char *rl_greenlet_lend_reserve(void);
+void rl_greenlet_take_back_reserve(char *reserve);
 
 /* Allocates a greenlet of `type` with nothing but its implementation. Returns a
    new reference, or NULL with an exception set. */

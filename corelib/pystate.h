@@ -12,14 +12,12 @@ struct rl_pystate {
     void *frame;                /* 3.11, 3.12: the _PyCFrame; later: the top interpreter frame. */
     _PyErr_StackItem *exc_info; /* The exceptions being handled, innermost first. */
     PyObject *context;          /* contextvars.Context or NULL for an empty one; owned. */
-    _PyStackChunk *chunk;       /* Newest chunk of the data stack; the oldest is our block. */
+    _PyStackChunk *chunk;       /* Newest chunk of the data stack; the oldest is from a slab. */
     PyObject **top, **limit;    /* First free word of that chunk, and its end. */
     int depth;                  /* Python calls on this stack. */
     int c_depth;                /* 3.12, 3.13: C calls this stack may still make. */
     int trash;                  /* 3.11, 3.12: nesting of deallocations under way. */
     int tracing[2];             /* Nesting of trace functions, and the event they see. */
-    _PyErr_StackItem exc_bottom; /* Where exc_info of a new greenlet begins. */
-    void *frame_bottom[3];      /* 3.11, 3.12: the _PyCFrame of a new greenlet. */
     PyObject *executor;         /* 3.14 and later: the compiled code it was in when it was last
                                    suspended, or NULL; owned. */
 #ifdef Py_GIL_DISABLED
@@ -30,11 +28,14 @@ struct rl_pystate {
                                    as addresses in the copy. See rl_pystate_evicted. */
     void *away;                 /* While evicted: what `frame` was, if that is on the stack and so
                                    cannot be looked at; else NULL. */
+    _PyErr_StackItem exc_bottom; /* Where exc_info of a new greenlet begins. */
+    void *frame_bottom[3];      /* 3.11, 3.12: the _PyCFrame of a new greenlet. */
 };
 
 /* Bytes of data stack and of copy buffer that every started greenlet gets from
-   the slab: what a few nested calls need. */
-#define RL_CHUNK_BYTES 1024
+   slabs: what a few nested calls need. An odd number of cache lines: what is used
+   most is where each begins, and else would compete for a part of the cache. */
+#define RL_CHUNK_BYTES 960
 extern const size_t rl_pystate_copy_bytes;
 
 /* Finds out about the interpreter that runs us. Called once. Returns 0, or -1 with

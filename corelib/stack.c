@@ -346,9 +346,21 @@ static void trim(struct rl_slot *slot, const char *needed, const char *known) {
     madvise(slot->low, (size_t)(end - slot->low), MADV_DONTNEED);
 }
 
+/* Trades the reserve of a stack, which is its copy buffer and has nothing in it,
+   for the spare one. */
+static void trade_reserve(struct rl_stacks *stacks, struct rl_stack *stack) {
+    if (!stacks->spare)
+        return;
+    stack->copy = stacks->spare;
+    stacks->spare = stack->reserve;
+    stack->reserve = stack->copy;
+}
+
 /* Copies the occupant of a slot out. Its copy buffer is large enough. */
 static void evict(struct rl_stacks *stacks, struct rl_stack *stack) {
     size_t bytes = rl_stack_live_bytes(stack);
+    if (stack->copy == stack->reserve)
+        trade_reserve(stacks, stack);
     copy_bytes(stack->copy, rl_stack_low(stack), bytes);
     stack->copied = bytes;
     stack->slot->occupant = NULL;
@@ -397,6 +409,8 @@ static void *settle(void *argument) {
         copy_bytes(rl_stack_low(to), to->copy, to->copied);
         to->copied = 0;
         stacks->restored(to);
+        if (to->copy == to->reserve)
+            trade_reserve(stacks, to);
         if (to->capacity > 4 * KEPT_COPY)
             free_copy(to);
     }
@@ -406,7 +420,7 @@ static void *settle(void *argument) {
 void rl_stack_prefetch(const struct rl_stack *to) {
     const struct rl_stack *occupant = to->slot->occupant;
     prefetch(to->copy, to->copied);
-    if (occupant)
+    if (occupant && occupant->copy != occupant->reserve)
         prefetch(occupant->copy, rl_stack_live_bytes(occupant));
 }
 

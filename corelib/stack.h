@@ -40,7 +40,9 @@ struct rl_stack {
     size_t copied;        /* Bytes in copy: all from rl_stack_low to the base. 0 while they are in
                              the slot. */
     size_t capacity;      /* Bytes that fit in copy. */
-    char *reserve;        /* A small first copy buffer lent by the owner, or NULL; 64-byte aligned. */
+    char *reserve;        /* A small first copy buffer lent by the owner, or NULL; 64-byte aligned.
+                             Exchanges trade these among stacks and rl_stacks.spare, so at the end
+                             it is another one that goes back to the owner. */
 };
 
 /* The slots of one OS thread. */
@@ -54,6 +56,9 @@ struct rl_stacks {
     struct rl_slot *free;        /* Mapped slots that were emptied. */
     size_t slot_bytes;           /* Size of a slot's mapping, guard page included. */
     char *scratch;               /* Highest address of the stack that copying runs on. */
+    char *spare;                 /* A buffer like rl_stack.reserve, lent by the owner, or NULL: the one
+                                    last copied from. What leaves its slot next is copied to it, for
+                                    the buffer it had before has long fallen out of the cache. */
     int hard;                    /* Evict at every switch and poison what is left behind. */
     struct rl_slot *pinned;      /* Must keep the bytes it has, for somebody else points into them;
                                     NULL when there is none. See rl_stacks_pin. */

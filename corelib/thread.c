@@ -99,7 +99,7 @@ static void abandon_current(struct rl_thread *thread) {
     PyGreenlet *current = thread->current;
     rl_pystate_abandon(thread->ts, &current->impl->py, &thread->main->impl->py);
     current->impl->state = RL_SUSPENDED;
-    current->impl->block = NULL; /* It is still stood on, and so never freed. */
+    current->impl->chunk = NULL; /* It is still stood on, and so never freed. */
     thread->main->impl->state = RL_RUNNING;
     thread->current = (PyGreenlet *)Py_NewRef((PyObject *)thread->main);
     Py_DECREF(current);
@@ -142,8 +142,10 @@ static void thread_end(PyObject *capsule) {
         ended = PyThreadState_GetID(thread->ts);
         /* Slots that a thread may still stand on, waiting for a GIL that it will
            never get, stay. */
-        if (at_home)
+        if (at_home) {
+            rl_greenlet_take_back_reserve(thread->stacks.spare);
             rl_stacks_term(&thread->stacks);
+        }
     }
     PyMem_RawFree(thread);
     rl_thread_count--;
@@ -174,6 +176,12 @@ struct rl_thread *rl_thread_new(void) {
         PyErr_NoMemory();
         goto fail;
     }
+    thread->stacks.spare = rl_greenlet_lend_reserve();
+    if (!thread->stacks.spare) {
+        rl_stacks_term(&thread->stacks);
+        PyErr_NoMemory();
+        goto fail;
+    }
     thread->stacks.evicted = stack_evicted;
     thread->stacks.restored = stack_restored;
     thread->ts = ts;
@@ -188,6 +196,7 @@ struct rl_thread *rl_thread_new(void) {
         PyCapsule_SetDestructor(capsule, thread_end) < 0) {
         Py_XDECREF(capsule);
         Py_DECREF(main);
+        rl_greenlet_take_back_reserve(thread->stacks.spare);
         rl_stacks_term(&thread->stacks);
         goto fail;
     }

@@ -8,6 +8,8 @@
 #include "refuse.h"
 #include "stack.h"
 
+enum { RESERVE_BYTES = (320 + RL_SWITCH_BYTES + 63) / 64 * 64 };
+
 struct strand {
     struct rl_stack stack;
     void (*body)(struct strand *self); /* What it runs; main goes on when it returns. */
@@ -15,7 +17,7 @@ struct strand {
     unsigned state;                    /* For the test. */
     int evicted, restored;             /* How often it was told so. */
     int ended;
-    char reserve[320 + RL_SWITCH_BYTES];                 /* May be lent to the stack as its first copy buffer. */
+    _Alignas(64) char reserve[RESERVE_BYTES];                /* May be lent to the stack as its first copy buffer. */
 };
 
 static struct rl_stacks stacks;

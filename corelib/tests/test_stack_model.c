@@ -15,6 +15,9 @@ static int alive[STRANDS];
 static int must_end[STRANDS]; /* Told to end when it is entered next. */
 static uint64_t dice;
 
+/* Exchanges trade these among the strands that have one and stacks.spare. */
+static _Alignas(64) char reserves[STRANDS / 2 + 1][RESERVE_BYTES];
+
 /* A number below `sides`. */
 static unsigned roll(unsigned sides) {
     dice ^= dice << 13;
@@ -65,18 +68,30 @@ static void live(struct strand *self) {
     }
 }
 
+static void every_reserve_has_one_owner(void) {
+    for (unsigned buffer = 0; buffer <= STRANDS / 2; buffer++) {
+        unsigned owners = stacks.spare == reserves[buffer];
+        for (unsigned i = 0; i < STRANDS; i++)
+            owners += strands[i].stack.reserve == reserves[buffer];
+        check(owners == 1);
+    }
+}
+
 /* Lives a long random life in `slots` slots. */
 static void live_randomly(unsigned slots, int hard) {
     begin(slots, hard);
-    rl_stack_set_reserve(sizeof strands[0].reserve);
+    rl_stack_set_reserve(RESERVE_BYTES);
+    for (unsigned i = 0; i < STRANDS; i++)
+        strands[i].stack.reserve = i % 2 ? reserves[i / 2] : NULL;
+    stacks.spare = reserves[STRANDS / 2];
     dice = 88172645463325252u + slots * 2 + (unsigned)hard;
     for (int step = 0; step < STEPS; step++) {
         unsigned which = roll(STRANDS);
         check(current == &main_strand);
         if (!alive[which]) {
+            char *reserve = strands[which].stack.reserve;
             make(&strands[which], live);
-            if (roll(2))
-                strands[which].stack.reserve = strands[which].reserve;
+            strands[which].stack.reserve = reserve;
             alive[which] = 1;
             counts[which] = must_end[which] = 0;
         } else if (roll(30) == 0) {
@@ -92,6 +107,7 @@ static void live_randomly(unsigned slots, int hard) {
         if (alive[i])
             rl_stack_drop(&stacks, &strands[i].stack);
     check(slots >= STRANDS ? stacks.evictions == 0 || hard : stacks.evictions > 100);
+    every_reserve_has_one_owner();
     rl_stacks_term(&stacks);
 }
 
