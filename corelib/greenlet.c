@@ -15,15 +15,32 @@ struct rl_parking rl_parking;
 
 /* ---- Allocation ------------------------------------------------------- */
 
-static struct rl_slab records; /* One struct rl_greenlet for each object. */
+static struct rl_slab records; /* One struct rl_greenlet for each object of a subclass. */
 static struct rl_slab chunks;  /* For each started one, its first data chunk. */
 static struct rl_slab reserves; /* For each started one, room for a small copy of its stack. */
 
-void rl_greenlet_init(void) {
+/* An object of the exact type has its record behind it, so that both come from memory
+   at once. This type is what such objects are allocated as: others may derive their
+   types in C from the public one, whose size therefore is that of PyGreenlet. */
+struct greenlet_with_record {
+    PyGreenlet object;
+    struct rl_greenlet record;
+};
+
+static PyTypeObject with_record = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "ringlet._core.greenlet_with_record",
+    .tp_basicsize = sizeof(struct greenlet_with_record),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+};
+
+int rl_greenlet_init(void) {
+    with_record.tp_traverse = rl_greenlet_type.tp_traverse;
     rl_slab_init(&records, sizeof(struct rl_greenlet));
     rl_slab_init(&chunks, RL_CHUNK_BYTES);
     rl_slab_init(&reserves, rl_pystate_copy_bytes);
     rl_stack_set_reserve(rl_pystate_copy_bytes);
+    return PyType_Ready(&with_record);
 }
 
 /* Ended greenlets of the exact type, linked by weakreflist, each with its
@@ -51,13 +68,20 @@ PyGreenlet *rl_greenlet_alloc(PyTypeObject *type) {
         return self;
     }
     if (type == &rl_greenlet_type) {
-        self = (PyGreenlet *)type->tp_alloc(type, 0);
-    } else {
-        /* object's constructor refuses abstract classes. */
-        PyObject *none = PyTuple_New(0);
-        self = none ? (PyGreenlet *)PyBaseObject_Type.tp_new(type, none, NULL) : NULL;
-        Py_XDECREF(none);
+        struct greenlet_with_record *both = (void *)PyType_GenericAlloc(&with_record, 0);
+        if (!both)
+            return NULL;
+        self = &both->object;
+        Py_SET_TYPE(self, type);
+        g = &both->record;
+        g->self = self;
+        self->impl = g;
+        return self;
     }
+    /* object's constructor refuses abstract classes. */
+    PyObject *none = PyTuple_New(0);
+    self = none ? (PyGreenlet *)PyBaseObject_Type.tp_new(type, none, NULL) : NULL;
+    Py_XDECREF(none);
     if (!self)
         return NULL;
     g = rl_slab_take(&records);
@@ -84,7 +108,8 @@ void rl_greenlet_free(PyGreenlet *self) {
         spare.count++;
         return;
     }
-    rl_slab_give(&records, self->impl);
+    if (!Py_IS_TYPE(self, &rl_greenlet_type))
+        rl_slab_give(&records, self->impl);
     Py_TYPE(self)->tp_free(self);
 }
 

@@ -138,8 +138,9 @@ void rl_greenlet_drop(PyGreenlet *self);
 /* First function on every new stack. */
 void rl_greenlet_entry(void) __attribute__((noreturn));
 
-/* Prepares the memory of greenlets. Called once, before anything else here. */
-void rl_greenlet_init(void);
+/* Prepares the memory of greenlets. Called once, before anything else here. Returns 0,
+   or -1 with an exception set. */
+int rl_greenlet_init(void);
 
 /* A buffer for rl_stacks.spare, to be taken back when the thread ends; NULL when
    there is no memory. */

@@ -46,9 +46,8 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
         return NULL;
     if (module)
         return Py_NewRef(module);
-    if (rl_pystate_setup() < 0 || rl_thread_configure() < 0)
+    if (rl_pystate_setup() < 0 || rl_thread_configure() < 0 || rl_greenlet_init() < 0)
         return NULL;
-    rl_greenlet_init();
     if (!cache || strcmp(cache, "0") != 0)
         rl_arena_install();
     PyObject *fresh = PyModule_New("ringlet._core");
