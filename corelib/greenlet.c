@@ -17,7 +17,6 @@ struct rl_parking rl_parking;
 
 static struct rl_slab records; /* One struct rl_greenlet for each object of a subclass. */
 static struct rl_slab chunks;  /* For each started one, its first data chunk. */
-static struct rl_slab reserves; /* For each started one, room for a small copy of its stack. */
 
 /* An object of the exact type has its record behind it, so that both come from memory
    at once. This type is what such objects are allocated as: others may derive their
@@ -38,8 +37,7 @@ int rl_greenlet_init(void) {
     with_record.tp_traverse = rl_greenlet_type.tp_traverse;
     rl_slab_init(&records, sizeof(struct rl_greenlet));
     rl_slab_init(&chunks, RL_CHUNK_BYTES);
-    rl_slab_init(&reserves, rl_pystate_copy_bytes);
-    rl_stack_set_reserve(rl_pystate_copy_bytes);
+    rl_stack_set_small(rl_pystate_copy_bytes);
     return PyType_Ready(&with_record);
 }
 
@@ -305,25 +303,10 @@ static inline PyObject *cross(struct rl_thread *thread, PyGreenlet *to, PyObject
 
 /* ---- Starting --------------------------------------------------------- */
 
-char *rl_greenlet_lend_reserve(void) {
-    return rl_slab_take(&reserves);
-}
-
-void rl_greenlet_take_back_reserve(char *reserve) {
-    rl_slab_give(&reserves, reserve);
-}
-
-/* Gives back what a started greenlet had from the slabs. */
-static void give_blocks(struct rl_greenlet *g) {
-    rl_slab_give(&chunks, g->chunk);
-    rl_slab_give(&reserves, g->stack.reserve);
-}
-
-/* Makes a new greenlet one of the started ones; `chunk` and `reserve`, from their
-   slabs, become its own. It still needs a slot. */
-static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *chunk, char *reserve) {
+/* Makes a new greenlet one of the started ones; `chunk`, from the slab, becomes its
+   own. It still needs a slot. */
+static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *chunk) {
     g->chunk = chunk;
-    g->stack.reserve = reserve;
     rl_pystate_init(&g->py, thread->ts, chunk, g->py.context, g->stack.slot);
     g->thread = thread;
     g->prev = NULL;
@@ -338,17 +321,13 @@ static void enlist(struct rl_thread *thread, struct rl_greenlet *g, void *chunk,
 static int begin(struct rl_thread *thread, PyGreenlet *self) {
     struct rl_greenlet *g = self->impl;
     void *chunk = rl_slab_take(&chunks);
-    char *reserve = rl_slab_take(&reserves);
-    if (!chunk || !reserve ||
-        rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
+    if (!chunk || rl_stack_bind(&thread->stacks, &g->stack, &thread->current->impl->stack) < 0) {
         if (chunk)
             rl_slab_give(&chunks, chunk);
-        if (reserve)
-            rl_slab_give(&reserves, reserve);
         PyErr_NoMemory();
         return -1;
     }
-    enlist(thread, g, chunk, reserve);
+    enlist(thread, g, chunk);
     return 0;
 }
 
@@ -367,9 +346,8 @@ static void unlink_started(struct rl_greenlet *g) {
 static void unbegin(struct rl_thread *thread, struct rl_greenlet *g) {
     unlink_started(g);
     rl_stack_drop(&thread->stacks, &g->stack);
-    give_blocks(g);
+    rl_slab_give(&chunks, g->chunk);
     g->chunk = NULL;
-    g->stack.reserve = NULL;
     g->thread = NULL;
 }
 
@@ -550,9 +528,9 @@ finish(struct rl_thread *thread, PyGreenlet *self, PyObject *result) {
     g->resumable_by = NULL;
     g->thread = NULL;
     if (h->state == RL_NEW)
-        enlist(thread, h, g->chunk, g->stack.reserve); /* It inherits these, and then the slot. */
+        enlist(thread, h, g->chunk); /* It inherits the chunk, and then the slot. */
     else
-        give_blocks(g);
+        rl_slab_give(&chunks, g->chunk);
     g->chunk = NULL;
     rl_cxx_enter(&thread->cxx, &h->cxx);
     rl_pystate_enter(thread->ts, &h->py, &h->stack);
@@ -824,7 +802,7 @@ void rl_greenlet_drop(PyGreenlet *self) {
     /* Somebody may hold on to its frames; then the chunk that they are in is leaked, as
        always what they refer to. */
     if (rl_pystate_discard(&g->py, &g->stack) && g->chunk)
-        give_blocks(g);
+        rl_slab_give(&chunks, g->chunk);
     g->chunk = NULL;
     rl_stack_drop(thread ? &thread->stacks : NULL, &g->stack);
     Py_CLEAR(g->py.context);

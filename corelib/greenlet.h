@@ -142,11 +142,6 @@ void rl_greenlet_entry(void) __attribute__((noreturn));
    or -1 with an exception set. */
 int rl_greenlet_init(void);
 
-/* A buffer for rl_stacks.spare, to be taken back when the thread ends; NULL when
-   there is no memory. */
-char *rl_greenlet_lend_reserve(void);
-void rl_greenlet_take_back_reserve(char *reserve);
-
 /* Allocates a greenlet of `type` with nothing but its implementation. Returns a
    new reference, or NULL with an exception set. */
 PyGreenlet *rl_greenlet_alloc(PyTypeObject *type);

@@ -3,6 +3,8 @@
 
 #include "stack.h"
 
+#include "slab.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -33,13 +35,15 @@ enum {
     KEPT_COPY = 64 << 10,   /* Of a copy buffer, what stays while it is not needed. */
 };
 
-static size_t reserve_bytes;
+static struct rl_slab small; /* Copy buffers of small_bytes. */
+static size_t small_bytes;   /* 0: there are none. */
 static unsigned budget = 16384;       /* What vm.max_map_count usually has room for, and as much
                                          again for others. */
 static atomic_uint mapped_everywhere; /* Slots of all threads. */
 
-void rl_stack_set_reserve(size_t bytes) {
-    reserve_bytes = bytes;
+void rl_stack_set_small(size_t bytes) {
+    rl_slab_init(&small, bytes);
+    small_bytes = small.block_bytes;
 }
 
 void rl_stack_set_budget(unsigned slots) {
@@ -162,10 +166,13 @@ int rl_stacks_init(struct rl_stacks *stacks, struct rl_stack *main, unsigned lim
        what was left is evicted at once. */
     stacks->own.occupant = hard ? NULL : main;
     main->slot = &stacks->own;
+    stacks->spare = small_bytes ? rl_slab_take(&small) : NULL;
     return 0;
 }
 
 void rl_stacks_term(struct rl_stacks *stacks) {
+    if (stacks->spare)
+        rl_slab_give(&small, stacks->spare);
     for (unsigned i = 0; i < stacks->mapped; i++) {
         char *low = stacks->slots[i].low - sysconf(_SC_PAGESIZE);
         if (&stacks->slots[i] == stacks->pinned)
@@ -258,9 +265,16 @@ size_t rl_stack_live_bytes(const struct rl_stack *stack) {
     return stack->sp ? (size_t)(stack->slot->base - rl_stack_low(stack)) : 0;
 }
 
-/* Frees a copy buffer that came from malloc. */
+/* Whether a stack has a small copy buffer. Those from malloc are larger. */
+static inline int has_small(const struct rl_stack *stack) {
+    return stack->capacity && stack->capacity == small_bytes;
+}
+
+/* Frees a stack's copy buffer. */
 static void free_copy(struct rl_stack *stack) {
-    if (stack->copy != stack->reserve)
+    if (has_small(stack))
+        rl_slab_give(&small, stack->copy);
+    else
         free(stack->copy);
     stack->copy = NULL;
     stack->capacity = 0;
@@ -271,14 +285,14 @@ static void free_copy(struct rl_stack *stack) {
 static int reserve_copy(struct rl_stack *stack, size_t bytes) {
     if (stack->capacity >= bytes && (stack->capacity <= KEPT_COPY || bytes > stack->capacity / 4))
         return 0;
-    if (stack->reserve && bytes <= reserve_bytes) {
-        free_copy(stack);
-        stack->copy = stack->reserve;
-        stack->capacity = reserve_bytes;
-        return 0;
+    char *copy;
+    if (bytes <= small_bytes) {
+        bytes = small_bytes;
+        copy = rl_slab_take(&small);
+    } else {
+        bytes = (bytes + 255) & ~(size_t)255;
+        copy = aligned_alloc(64, bytes);
     }
-    bytes = (bytes + 255) & ~(size_t)255;
-    char *copy = aligned_alloc(64, bytes);
     if (!copy)
         return stack->capacity >= bytes ? 0 : -1;
     free_copy(stack);
@@ -346,21 +360,20 @@ static void trim(struct rl_slot *slot, const char *needed, const char *known) {
     madvise(slot->low, (size_t)(end - slot->low), MADV_DONTNEED);
 }
 
-/* Trades the reserve of a stack, which is its copy buffer and has nothing in it,
-   for the spare one. */
-static void trade_reserve(struct rl_stacks *stacks, struct rl_stack *stack) {
-    if (!stacks->spare)
+/* Trades the copy buffer of a stack, in which nothing is, for the spare one, if it is
+   like that. */
+static void trade_copy(struct rl_stacks *stacks, struct rl_stack *stack) {
+    char *copy = stack->copy;
+    if (!stacks->spare || !has_small(stack))
         return;
     stack->copy = stacks->spare;
-    stacks->spare = stack->reserve;
-    stack->reserve = stack->copy;
+    stacks->spare = copy;
 }
 
 /* Copies the occupant of a slot out. Its copy buffer is large enough. */
 static void evict(struct rl_stacks *stacks, struct rl_stack *stack) {
     size_t bytes = rl_stack_live_bytes(stack);
-    if (stack->copy == stack->reserve)
-        trade_reserve(stacks, stack);
+    trade_copy(stacks, stack);
     copy_bytes(stack->copy, rl_stack_low(stack), bytes);
     stack->copied = bytes;
     stack->slot->occupant = NULL;
@@ -409,8 +422,7 @@ static void *settle(void *argument) {
         copy_bytes(rl_stack_low(to), to->copy, to->copied);
         to->copied = 0;
         stacks->restored(to);
-        if (to->copy == to->reserve)
-            trade_reserve(stacks, to);
+        trade_copy(stacks, to);
         if (to->capacity > 4 * KEPT_COPY)
             free_copy(to);
     }
@@ -420,7 +432,7 @@ static void *settle(void *argument) {
 void rl_stack_prefetch(const struct rl_stack *to) {
     const struct rl_stack *occupant = to->slot->occupant;
     prefetch(to->copy, to->copied);
-    if (occupant && occupant->copy != occupant->reserve)
+    if (occupant && !has_small(occupant))
         prefetch(occupant->copy, rl_stack_live_bytes(occupant));
 }
 

@@ -36,13 +36,11 @@ struct rl_slot {
 struct rl_stack {
     void *sp;             /* Stack pointer while suspended. NULL: never entered. */
     struct rl_slot *slot; /* Where it lives. NULL: not bound. */
-    char *copy;           /* Room for its live bytes: `reserve`, or from malloc, or NULL. */
+    char *copy;           /* Room for its live bytes, 64-byte aligned: a small buffer (see
+                             rl_stack_set_small), or from malloc, or NULL. */
     size_t copied;        /* Bytes in copy: all from rl_stack_low to the base. 0 while they are in
                              the slot. */
     size_t capacity;      /* Bytes that fit in copy. */
-    char *reserve;        /* A small first copy buffer lent by the owner, or NULL; 64-byte aligned.
-                             Exchanges trade these among stacks and rl_stacks.spare, so at the end
-                             it is another one that goes back to the owner. */
 };
 
 /* The slots of one OS thread. */
@@ -56,9 +54,9 @@ struct rl_stacks {
     struct rl_slot *free;        /* Mapped slots that were emptied. */
     size_t slot_bytes;           /* Size of a slot's mapping, guard page included. */
     char *scratch;               /* Highest address of the stack that copying runs on. */
-    char *spare;                 /* A buffer like rl_stack.reserve, lent by the owner, or NULL: the one
-                                    last copied from. What leaves its slot next is copied to it, for
-                                    the buffer it had before has long fallen out of the cache. */
+    char *spare;                 /* The small copy buffer that was last copied from. The next stack
+                                    that leaves its slot trades its own for this one, which unlike
+                                    that is still in the cache. NULL: there is none. */
     int hard;                    /* Evict at every switch and poison what is left behind. */
     struct rl_slot *pinned;      /* Must keep the bytes it has, for somebody else points into them;
                                     NULL when there is none. See rl_stacks_pin. */
@@ -75,8 +73,9 @@ struct rl_stacks {
     unsigned long evicted_bytes; /* Bytes in all those copies. */
 };
 
-/* Sets the bytes behind every rl_stack.reserve. Called once. */
-void rl_stack_set_reserve(size_t bytes);
+/* Sets the size of small copy buffers, which come from a slab: what most stacks need.
+   Called once, before anything else here, with the GIL held as for all of this. */
+void rl_stack_set_small(size_t bytes);
 
 /* Sets how many slots all threads together may have mapped; each may always have
    one. Every slot takes two of the mappings that the system allows a process. */

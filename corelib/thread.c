@@ -142,10 +142,8 @@ static void thread_end(PyObject *capsule) {
         ended = PyThreadState_GetID(thread->ts);
         /* Slots that a thread may still stand on, waiting for a GIL that it will
            never get, stay. */
-        if (at_home) {
-            rl_greenlet_take_back_reserve(thread->stacks.spare);
+        if (at_home)
             rl_stacks_term(&thread->stacks);
-        }
     }
     PyMem_RawFree(thread);
     rl_thread_count--;
@@ -176,12 +174,6 @@ struct rl_thread *rl_thread_new(void) {
         PyErr_NoMemory();
         goto fail;
     }
-    thread->stacks.spare = rl_greenlet_lend_reserve();
-    if (!thread->stacks.spare) {
-        rl_stacks_term(&thread->stacks);
-        PyErr_NoMemory();
-        goto fail;
-    }
     thread->stacks.evicted = stack_evicted;
     thread->stacks.restored = stack_restored;
     thread->ts = ts;
@@ -196,7 +188,6 @@ struct rl_thread *rl_thread_new(void) {
         PyCapsule_SetDestructor(capsule, thread_end) < 0) {
         Py_XDECREF(capsule);
         Py_DECREF(main);
-        rl_greenlet_take_back_reserve(thread->stacks.spare);
         rl_stacks_term(&thread->stacks);
         goto fail;
     }

@@ -8,7 +8,8 @@
 #include "refuse.h"
 #include "stack.h"
 
-enum { RESERVE_BYTES = (320 + RL_SWITCH_BYTES + 63) / 64 * 64 };
+/* Of a small copy buffer. */
+enum { SMALL_BYTES = (320 + RL_SWITCH_BYTES + 63) / 64 * 64 };
 
 struct strand {
     struct rl_stack stack;
@@ -17,7 +18,6 @@ struct strand {
     unsigned state;                    /* For the test. */
     int evicted, restored;             /* How often it was told so. */
     int ended;
-    _Alignas(64) char reserve[RESERVE_BYTES];                /* May be lent to the stack as its first copy buffer. */
 };
 
 static struct rl_stacks stacks;

@@ -234,26 +234,31 @@ static void where_finds_bytes_in_slot_and_copy(void) {
 
 /* ---- Copy buffers ------------------------------------------------------------------ */
 
-static void shallow_stacks_use_the_reserve_lent_to_them(void) {
+static void shallow_stacks_have_small_buffers(void) {
     static struct strand one, other, deep;
-    rl_stack_set_reserve(sizeof one.reserve);
+    rl_stack_set_small(SMALL_BYTES);
     begin(1, 0);
     make(&one, come_back);
     make(&other, come_back);
     make(&deep, fill_large);
-    one.stack.reserve = one.reserve;
-    deep.stack.reserve = deep.reserve;
     go(&one);
     go(&other);
+    char *first = one.stack.copy;
 #ifndef __SANITIZE_ADDRESS__ /* Which makes every frame larger. */
-    check(one.stack.copy == one.reserve && one.stack.capacity == sizeof one.reserve);
-#endif
+    check(one.stack.capacity == SMALL_BYTES);
     go(&one);
-    check(other.stack.copy && other.stack.copy != other.reserve);
-    check(other.stack.capacity >= rl_stack_live_bytes(&other.stack));
+    /* What `one` was copied back from is used next. */
+    check(other.stack.capacity == SMALL_BYTES && other.stack.copy != first);
+    check(stacks.spare == first);
+    go(&other);
+    check(one.stack.copy == first && stacks.spare != first);
+#else
+    go(&one);
+#endif
+    check(first && other.stack.capacity >= rl_stack_live_bytes(&other.stack));
     go(&deep);
     go(&one);
-    check(deep.stack.copy != deep.reserve && deep.stack.copied > 20000);
+    check(deep.stack.capacity > SMALL_BYTES && deep.stack.copied > 20000);
     go(&deep);
     check(deep.state == 1);
 }
@@ -267,16 +272,15 @@ static void fill_by_turns(struct strand *self) {
 
 static void a_buffer_grows_and_is_kept(void) {
     static struct strand one, other;
-    rl_stack_set_reserve(sizeof one.reserve);
+    rl_stack_set_small(SMALL_BYTES);
     begin(1, 0);
     make(&one, fill_by_turns);
     make(&other, come_back);
-    one.stack.reserve = one.reserve;
     for (how_deep = 0; how_deep < 2; how_deep++) {
         go(&one);
         go(&other);
     }
-    check(one.stack.copy != one.reserve);
+    check(one.stack.capacity > SMALL_BYTES);
     char *buffer = one.stack.copy;
     how_deep = 0;
     go(&one);
@@ -612,7 +616,7 @@ static const struct test tests[] = {
     {"what shares a slot is copied", what_shares_a_slot_is_copied},
     {"the running stack may be in the target's slot", the_running_stack_may_be_in_the_targets_slot},
     {"where finds bytes in slot and copy", where_finds_bytes_in_slot_and_copy},
-    {"shallow stacks use the reserve lent to them", shallow_stacks_use_the_reserve_lent_to_them},
+    {"shallow stacks have small buffers", shallow_stacks_have_small_buffers},
     {"a buffer grows and is kept", a_buffer_grows_and_is_kept},
     {"a stack ends into one that was copied out", a_stack_ends_into_one_that_was_copied_out},
     {"a stack ends into a resident one", a_stack_ends_into_a_resident_one},

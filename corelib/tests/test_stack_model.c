@@ -15,9 +15,6 @@ static int alive[STRANDS];
 static int must_end[STRANDS]; /* Told to end when it is entered next. */
 static uint64_t dice;
 
-/* Exchanges trade these among the strands that have one and stacks.spare. */
-static _Alignas(64) char reserves[STRANDS / 2 + 1][RESERVE_BYTES];
-
 /* A number below `sides`. */
 static unsigned roll(unsigned sides) {
     dice ^= dice << 13;
@@ -68,30 +65,26 @@ static void live(struct strand *self) {
     }
 }
 
-static void every_reserve_has_one_owner(void) {
-    for (unsigned buffer = 0; buffer <= STRANDS / 2; buffer++) {
-        unsigned owners = stacks.spare == reserves[buffer];
-        for (unsigned i = 0; i < STRANDS; i++)
-            owners += strands[i].stack.reserve == reserves[buffer];
-        check(owners == 1);
+/* Exchanges trade copy buffers: each must still be somebody's, and of one only. */
+static void no_buffer_is_shared(void) {
+    for (unsigned i = 0; i < STRANDS; i++) {
+        const char *copy = strands[i].stack.copy;
+        check(!copy || copy != stacks.spare);
+        for (unsigned j = 0; copy && j < i; j++)
+            check(strands[j].stack.copy != copy);
     }
 }
 
 /* Lives a long random life in `slots` slots. */
 static void live_randomly(unsigned slots, int hard) {
+    rl_stack_set_small(SMALL_BYTES);
     begin(slots, hard);
-    rl_stack_set_reserve(RESERVE_BYTES);
-    for (unsigned i = 0; i < STRANDS; i++)
-        strands[i].stack.reserve = i % 2 ? reserves[i / 2] : NULL;
-    stacks.spare = reserves[STRANDS / 2];
     dice = 88172645463325252u + slots * 2 + (unsigned)hard;
     for (int step = 0; step < STEPS; step++) {
         unsigned which = roll(STRANDS);
         check(current == &main_strand);
         if (!alive[which]) {
-            char *reserve = strands[which].stack.reserve;
             make(&strands[which], live);
-            strands[which].stack.reserve = reserve;
             alive[which] = 1;
             counts[which] = must_end[which] = 0;
         } else if (roll(30) == 0) {
@@ -103,11 +96,11 @@ static void live_randomly(unsigned slots, int hard) {
             check(go(&strands[which]) == 0);
         }
     }
+    no_buffer_is_shared();
     for (unsigned i = 0; i < STRANDS; i++)
         if (alive[i])
             rl_stack_drop(&stacks, &strands[i].stack);
     check(slots >= STRANDS ? stacks.evictions == 0 || hard : stacks.evictions > 100);
-    every_reserve_has_one_owner();
     rl_stacks_term(&stacks);
 }
 
