@@ -111,6 +111,17 @@ static PyObject *timer_repr(PyObject *object) {
     return text;
 }
 
+static PyObject *timer_get_callback(PyObject *object, void *closure) {
+    (void)closure;
+    PyObject *call = ((struct timer *)object)->call;
+    return Py_NewRef(call ? PyTuple_GET_ITEM(call, 0) : Py_None);
+}
+
+static PyGetSetDef timer_attributes[] = {
+    {"callback", timer_get_callback, NULL, "What it will call; None once it is over.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static int timer_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(((struct timer *)object)->call);
     return 0;
@@ -153,6 +164,7 @@ static PyTypeObject timer_type = {
     .tp_clear = timer_clear,
     .tp_methods = timer_methods,
     .tp_members = timer_members,
+    .tp_getset = timer_attributes,
 };
 
 /* ---- Timers -------------------------------------------------------------------- */
@@ -360,6 +372,19 @@ static PyGetSetDef timers_attributes[] = {
 
 static PySequenceMethods timers_as_sequence = {.sq_length = timers_length};
 
+static PyObject *timers_pending(PyObject *object, PyObject *unused) {
+    (void)unused;
+    struct rl_timeheap *heap = &((struct rl_timers *)object)->heap;
+    PyObject *list = PyList_New(0);
+    /* A finalizer may change the heap meanwhile. */
+    for (size_t i = 0; list && i < heap->count; i++) {
+        struct rl_alarm *alarm = heap->entries[i].alarm;
+        if (alarm->kind == OF_TIMER && PyList_Append(list, (PyObject *)timer_of(alarm)) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
 static PyMethodDef timers_methods[] = {
     {"add", (PyCFunction)(void (*)(void))timers_add, METH_FASTCALL,
      PyDoc_STR("add(when, callback, *args)\n--\n\n"
@@ -372,6 +397,9 @@ static PyMethodDef timers_methods[] = {
     {"next_time", timers_next_time, METH_NOARGS,
      PyDoc_STR("next_time()\n--\n\n"
                "When the next one is due, in seconds of the hub's clock; None when none is set.")},
+    {"pending", timers_pending, METH_NOARGS,
+     PyDoc_STR("pending()\n--\n\n"
+               "A list of the timers that are set, in no order. Sleeping tasklets are not in it.")},
     {"fire", (PyCFunction)(void (*)(void))timers_fire, METH_FASTCALL,
      PyDoc_STR("fire(most, call)\n--\n\n"
                "For the hub: wake the sleepers that are due, and do call(callback, *args) for each\n"

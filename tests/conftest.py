@@ -4,6 +4,7 @@ A test below tests/core is run several times over and fails if anything grows ea
 cannot be repeated says so: `@pytest.mark.no_leak_check("reason")`.
 """
 
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from tests.support.leaks import leak_checked, wants_leak_check
 
 pytest_plugins = ["pytester"]
+# Our own plugin comes by itself unless ringlet is only on the path.
+if not any(entry.name == "ringlet" for entry in entry_points(group="pytest11")):
+    pytest_plugins.append("ringlet.testing.pytest_plugin")
 LEAK_CHECKED = Path(__file__).parent / "core"
 
 

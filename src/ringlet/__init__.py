@@ -8,6 +8,9 @@ The layers, each of which knows only those below it:
 core: greenlets, coroutines moved by hand. generators: `yield` from any depth of calls. sched:
 tasklets, which a scheduler runs. channels: how they hand each other values. io and servers:
 blocking calls that block only their caller. `import ringlet` loads those up to channels.
+
+PYTEST_DONT_REWRITE: a plugin of pytest is in here, but no tests. A run that imports ringlet before
+pytest would be warned about it otherwise.
 """
 
 from ringlet.channels import Channel

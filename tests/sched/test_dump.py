@@ -12,6 +12,8 @@ from ringlet.sched.dump import start_from_environment
 from ringlet.testing import run_until_blocked
 from tests.support.isolated import run_isolated
 
+pytestmark = pytest.mark.ringlet
+
 
 def text_of_dump(**options: int) -> str:
     file = io.StringIO()

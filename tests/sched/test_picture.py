@@ -4,11 +4,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from ringlet import Channel, Tasklet, current, greenlet, schedule, spawn
 from ringlet.sched import wait
 from ringlet.sched.picture import Picture, own_ring
 from ringlet.sched.words import seconds_in_words
 from ringlet.testing import run_until_blocked
+
+pytestmark = pytest.mark.ringlet
 
 
 class Latch:

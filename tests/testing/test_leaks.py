@@ -55,9 +55,9 @@ def test_a_greenlet_that_nobody_can_reach_is_no_leak() -> None:
         del garbage
 
 
-def test_a_timer_that_is_set_is_counted() -> None:
+def test_a_timer_that_is_set_is_named() -> None:
     hub = _core.hub()
-    with pytest.raises(LeakError, match="1 timers"), no_leaks():
+    with pytest.raises(LeakError, match=r"<timer at .* that calls <built-in"), no_leaks():
         timer = hub.call_at(hub.clock.time() + 1000, print)
     timer.cancel()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from ringlet import _core
 
-__all__ = ("FakeClock", "fake_clock", "replaced_clock")
+__all__ = ("FakeClock", "begin_fake_time", "fake_clock")
 
 
 class FakeClock:
@@ -50,9 +50,15 @@ def fake_clock(start: float = 0.0) -> Iterator[FakeClock]:
     RuntimeError. At the end of a block that raises, such timers are no error of their own; they are
     due at once then. Blocks may be nested, each with a time of its own.
     """
-    with replaced_clock(start) as clock:
+    hub = _core.hub()
+    real = hub.clock
+    clock = begin_fake_time(start)
+    pending = 0
+    try:
         yield clock
-        pending = len(_core.hub().timers)
+        pending = len(hub.timers)
+    finally:
+        hub.clock = real
     if pending:
         raise RuntimeError(
             f"{pending} timers of {clock!r} are still set at the end of its block: join, cancel or "
@@ -60,17 +66,12 @@ def fake_clock(start: float = 0.0) -> Iterator[FakeClock]:
         )
 
 
-@contextlib.contextmanager
-def replaced_clock(start: float = 0.0) -> Iterator[FakeClock]:
-    """fake_clock() for those who see to the timers that are left themselves."""
+def begin_fake_time(start: float = 0.0) -> FakeClock:
+    """Put a FakeClock in the place of the calling thread's clock, for the caller to undo."""
     hub = _core.hub()
     if len(hub.timers):
         raise RuntimeError(
             f"cannot change the clock of {hub!r}: let its timers fire, or cancel them, first"
         )
-    real = hub.clock
     clock = hub.clock = FakeClock(start)
-    try:
-        yield clock
-    finally:
-        hub.clock = real
+    return clock

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ringlet import _core
 from ringlet.errors import TaskletExit
 from ringlet.sched.picture import describe
+from ringlet.sched.words import in_words
 from ringlet.testing.progress import run_until_blocked
 
 __all__ = ("LeakError", "Remains", "no_leaks")
@@ -22,7 +23,7 @@ class Remains(NamedTuple):
 
     tasklets: list[_core.Tasklet[Any]]
     greenlets: list[_core.greenlet]
-    timers: int
+    timers: list[_core.Timer]
     descriptors: int
 
     @classmethod
@@ -33,7 +34,7 @@ class Remains(NamedTuple):
         return cls(
             [tasklet for tasklet in _core.living() if tasklet not in apart],
             _core.suspended_greenlets(),
-            len(hub.timers),
+            hub.timers.pending(),
             hub.poller.waiting,
         )
 
@@ -42,7 +43,7 @@ class Remains(NamedTuple):
         return Remains(
             _new(self.tasklets, before.tasklets),
             _new(self.greenlets, before.greenlets),
-            max(0, self.timers - before.timers),
+            _new(self.timers, before.timers),
             max(0, self.descriptors - before.descriptors),
         )
 
@@ -53,14 +54,13 @@ class Remains(NamedTuple):
         """Each of them, with where it stands."""
         parts = [describe(tasklet) for tasklet in self.tasklets]
         parts += [_greenlet_in_words(greenlet) for greenlet in self.greenlets]
-        if self.timers:
-            parts.append(f"{self.timers} timers that are set")
+        parts += [f"{timer!r} that calls {in_words(timer.callback)}" for timer in self.timers]
         if self.descriptors:
             parts.append(f"{self.descriptors} descriptors that somebody waits for")
         return "\n".join(parts)
 
     def kill(self) -> None:
-        """Raise TaskletExit in these tasklets and GreenletExit in these greenlets."""
+        """Tell these tasklets and greenlets to end, and cancel these timers."""
         for tasklet in self.tasklets:
             if not tasklet.finished:
                 _core.throw(tasklet, TaskletExit())
@@ -69,6 +69,8 @@ class Remains(NamedTuple):
             if greenlet and not greenlet.dead:
                 with contextlib.suppress(Exception):
                     greenlet.throw()
+        for timer in self.timers:
+            timer.cancel()
 
 
 @contextlib.contextmanager
