@@ -341,6 +341,8 @@ static void end_ring(struct rl_thread *thread, int python) {
     thread->ring = NULL;
     thread->end_ring = NULL;
     if (python) {
+        Py_CLEAR(ring->watcher);
+        Py_CLEAR(ring->seen);
         Py_CLEAR(ring->hub->greenlet);
         Py_DECREF(ring->hub);
         Py_DECREF(ring->main);
@@ -377,6 +379,7 @@ void rl_ring_keep_current_only(struct rl_ring *ring) {
         ring->main = (struct rl_tasklet *)Py_NewRef((PyObject *)survivor);
     }
     ring->ended = ring->ended_last = NULL;
+    ring->last_parked = NULL;
     ring->descriptors = NULL;
     ring->polling = 0;
     ring->wakeup_fd = -1;

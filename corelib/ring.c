@@ -59,6 +59,8 @@ static inline struct rl_tasklet *next_turn(struct rl_ring *ring, struct rl_taskl
     if (unlikely(candidate == hub)) {
         if (hub->next != hub && ring->since_poll < POLL_AFTER)
             return hub->next;
+        if (hub->next == hub && ring->current != hub)
+            ring->last_parked = ring->current;
         ring->now = rl_monotonic();
         return hub;
     }
@@ -149,6 +151,27 @@ static void stay(struct rl_ring *ring, struct rl_tasklet *me) {
     me->state = RL_TASKLET_RUNNING;
 }
 
+/* Tells the watcher that the turn has come to another tasklet; of one that has ended
+   it is not told again. */
+static void tell_watcher(struct rl_ring *ring) {
+    struct rl_tasklet *before = ring->seen, *now = ring->current;
+    PyObject *watcher = ring->watcher;
+    if (now == before || now == ring->hub || ring->barred)
+        return;
+    ring->seen = (struct rl_tasklet *)Py_NewRef((PyObject *)now);
+    int is_there = before && before->state != RL_TASKLET_FINISHED;
+    Py_INCREF(watcher);
+    ring->telling = 1;
+    PyObject *done = PyObject_CallFunctionObjArgs(
+        watcher, is_there ? (PyObject *)before : Py_None, (PyObject *)now, NULL);
+    ring->telling = 0;
+    if (!done)
+        PyErr_WriteUnraisable(watcher);
+    Py_XDECREF(done);
+    Py_DECREF(watcher);
+    Py_XDECREF(before);
+}
+
 void rl_ring_do_slow(struct rl_ring *ring) {
     PyObject *type, *value, *traceback;
     struct rl_tasklet *departed = ring->departed, *next;
@@ -161,6 +184,8 @@ void rl_ring_do_slow(struct rl_ring *ring) {
         Py_CLEAR(departed->greenlet);
         Py_DECREF(departed);
     }
+    if (ring->watcher)
+        tell_watcher(ring);
     PyErr_Restore(type, value, traceback);
 }
 
@@ -249,7 +274,7 @@ static PyObject *wait(struct rl_ring *ring, struct rl_tasklet *me) {
 /* Whether the running tasklet must not wait, and why: then the error is set. */
 static inline int may_not_wait(struct rl_ring *ring, PyObject *waiting_on) {
     struct rl_tasklet *me = ring->current;
-    if (likely(me != ring->hub && !ring->closing && !me->error))
+    if (likely(me != ring->hub && !ring->barred && !me->error))
         return 0;
     if (me->error) {
         PyObject *error = me->error;
@@ -258,6 +283,10 @@ static inline int may_not_wait(struct rl_ring *ring, PyObject *waiting_on) {
     } else if (ring->closing) {
         PyErr_Format(rl_tasklet_error, "cannot block in %R: its thread is ending",
                      (PyObject *)me);
+    } else if (ring->telling) {
+        PyErr_SetString(PyExc_RuntimeError, "Recursive scheduler call due to callbacks!");
+    } else if (ring->trapped && me != ring->hub) {
+        PyErr_SetString(PyExc_RuntimeError, "switch_trap");
     } else if (waiting_on) {
         PyErr_Format(rl_tasklet_error,
                      "cannot wait for %R in the hub: signal handlers, finalizers and callbacks that "
@@ -369,7 +398,7 @@ int rl_ring_wake(struct rl_tasklet *tasklet, PyObject *value) {
 }
 
 int rl_ring_wake_and_go(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *value) {
-    if (unlikely(ring->closing)) {
+    if (unlikely(ring->barred)) {
         rl_ring_wake(tasklet, value);
         return 0;
     }
@@ -380,6 +409,34 @@ int rl_ring_wake_and_go(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObje
     drop_note(&note);
     /* If that ran anything, somebody else may stand there by now. */
     return give_way_to(ring, next_turn(ring, ring->current->next));
+}
+
+int rl_ring_pause(struct rl_tasklet *tasklet, PyObject *waiting_on) {
+    if (tasklet->state != RL_TASKLET_READY || tasklet == tasklet->ring->hub)
+        return 0;
+    remove_ready(tasklet);
+    tasklet->state = RL_TASKLET_PARKED;
+    tasklet->waiting_on = Py_NewRef(waiting_on);
+    return 1;
+}
+
+int rl_ring_resume(struct rl_tasklet *tasklet) {
+    if (tasklet->state != RL_TASKLET_PARKED)
+        return 0;
+    struct wait_note note = take_note(tasklet);
+    tasklet->state = RL_TASKLET_READY;
+    rl_ring_append(tasklet->ring, tasklet);
+    drop_note(&note);
+    return 1;
+}
+
+int rl_ring_bring_forward(struct rl_tasklet *tasklet) {
+    struct rl_ring *ring = tasklet->ring;
+    if (tasklet->state != RL_TASKLET_READY || tasklet == ring->hub)
+        return 0;
+    remove_ready(tasklet);
+    link_before(ring->current->next, tasklet);
+    return 1;
 }
 
 int rl_ring_throw(struct rl_tasklet *tasklet, PyObject *error) {
@@ -551,6 +608,7 @@ PyGreenlet *rl_ring_leave_for_good(struct rl_ring *ring, PyObject **value) {
     remove_ready(ring->current);
     struct rl_tasklet *to = next_turn(ring, after), *first = to;
     PyGreenlet *door;
+    ring->last_parked = NULL;
     /* One that there is no memory to enter stays ready. */
     while (!(door = entrance(ring, to)) ||
            unlikely(rl_greenlet_make_way(ring->thread, door) < 0)) {

@@ -11,7 +11,7 @@
      `current` is the tasklet whose code runs, and its state is RUNNING;
      a tasklet is in the circle if and only if it is READY, or current;
      a tasklet is in the list of the living from its start until its end;
-     resume is set if and only if the tasklet is READY after its first run, or PARKED.
+     resume is set if and only if the tasklet has run, and is READY or PARKED.
    So nothing that could run Python code, such as dropping a reference, happens
    between the moment the pointer moves and the arrival on the other side.
 
@@ -98,7 +98,20 @@ struct rl_ring {
     struct rl_descriptors *descriptors; /* The hub's `poller`, once a tasklet has waited for a
                                    descriptor; borrowed. */
     struct rl_timers *timers;   /* The hub's `timers`, once a tasklet has slept; owned. */
-    int closing;                /* The thread ends: nothing may wait any more. */
+    struct rl_tasklet *last_parked; /* Which left the hub alone by parking; NULL when that was the
+                                   end of one. Borrowed, valid while the hub is alone. */
+    PyObject *watcher;          /* Called on arrival with who had the turn before, and who has it;
+                                   owned or NULL. See RL_SLOW_WATCHED. */
+    struct rl_tasklet *seen;    /* Whom it has been told of last; owned or NULL. */
+    long trap_level;            /* What switch_trap() has come to. */
+    union {
+        struct {
+            unsigned char closing; /* The thread ends: nothing may wait any more. */
+            unsigned char trapped; /* trap_level is not 0: nobody may give way. */
+            unsigned char telling; /* The watcher runs: nobody may give way. */
+        };
+        unsigned barred;        /* Any of these. */
+    };
 };
 
 /* All there are, linked by next and prev; the GIL guards them. */
@@ -110,6 +123,7 @@ extern PyObject *rl_tasklet_error; /* ringlet.TaskletError. */
 /* Bits of rl_thread.slow. */
 enum {
     RL_SLOW_DEPARTED = 1, /* rl_ring.departed is not empty. */
+    RL_SLOW_WATCHED = 2,  /* There is a rl_ring.watcher. */
 };
 
 static inline int rl_tasklet_check(PyObject *object) {
@@ -148,6 +162,19 @@ int rl_ring_wake(struct rl_tasklet *tasklet, PyObject *value);
    to it at once; the running tasklet stays ready and runs after a full round.
    Returns as rl_ring_yield. */
 int rl_ring_wake_and_go(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *value);
+
+/* Takes a ready tasklet of any thread, which may not have run yet, out of the circle:
+   it is parked, waits for `waiting_on` (borrowed), and keeps what its own wait has
+   given. Returns 1, or 0 when it is not ready, or the hub: then nothing happened. */
+int rl_ring_pause(struct rl_tasklet *tasklet, PyObject *waiting_on);
+
+/* Undoes that, for tasklets that nothing has to be taken out of: a parked one of any
+   thread goes to the end of the round. Returns 1, or 0 when it is not parked. */
+int rl_ring_resume(struct rl_tasklet *tasklet);
+
+/* Makes a ready tasklet of any thread the next one in its round. Returns 1, or 0 when
+   it is not ready, or the hub. */
+int rl_ring_bring_forward(struct rl_tasklet *tasklet);
 
 /* Ends the wait of a parked tasklet of any thread by raising `error` (stolen) in
    it, and takes it out of its queue. Returns 1, or 0 when it is not parked. */
@@ -214,6 +241,7 @@ void rl_ring_keep_current_only(struct rl_ring *ring);
 int rl_ring_init(PyObject *module);
 int rl_tasklet_init(PyObject *module);
 int rl_inspect_init(PyObject *module);
+int rl_turns_init(PyObject *module);
 
 /* What Python decides. Set once by sched/lifecycle.py. */
 struct rl_policy {

@@ -41,6 +41,9 @@ class Hub:
         # When the main program gets TimeoutError, at the end of the process. That it will come
         # does not keep a deadlock from being seen.
         self.last_moment: float | None = None
+        # For schedulers on top: called before signals and other threads are waited for, when
+        # nothing else will make a tasklet ready. True says that it has done so itself.
+        self.when_idle: Callable[[], bool] = _do_nothing
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         _hubs.add(self)
 
@@ -135,9 +138,13 @@ class Hub:
             when = self.timers.next_time()
             if self._calls:
                 self.poller.poll(0)
-            elif when is not None or self.poller.waits or self.expected or self._may_be_signalled():
+            elif when is not None or self.poller.waits or self.expected:
                 self.clock.wait(self.poller.poll, self._time_until(when))
-            elif any(self._threads()):
+            elif self.when_idle():
+                pass
+            elif self._may_be_signalled():
+                self.clock.wait(self.poller.poll, self._time_until(None))
+            elif any(self.other_threads()):
                 # One that ends without a wake leaves nobody to tell us so.
                 self.poller.poll(_LOOK_AGAIN)
             else:
@@ -171,7 +178,7 @@ class Hub:
             _core.throw_main(TimeoutError())
         self.timers.fire(_AT_ONCE, _call)
 
-    def _threads(self) -> Iterator[threading.Thread]:
+    def other_threads(self) -> Iterator[threading.Thread]:
         """The other threads that might wake a tasklet here."""
         for thread in threading.enumerate():
             if not (
@@ -182,6 +189,10 @@ class Hub:
     def _may_be_signalled(self) -> bool:
         """Whether a signal handler may wake a tasklet here."""
         return self.thread is threading.main_thread() and any(map(_is_handled, _SIGNALS))
+
+
+def _do_nothing() -> bool:
+    return False
 
 
 def _call(f: Callable[..., object], *args: Any) -> None:

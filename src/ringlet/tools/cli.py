@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ringlet.compat.greenlet import install as install_greenlet
+from ringlet.compat.stackless import install as install_stackless
 from ringlet.sched import spawn
 from ringlet.servers import WSGIServer
 from ringlet.tools.run import ProgramError, run_module, run_program
@@ -30,6 +31,7 @@ Run programs on ringlet, the scheduler for plain blocking Python.
 
   ringlet serve MODULE:APP           serve a WSGI application over HTTP
   ringlet run --greenlet PROGRAM     run a program written for greenlet
+  ringlet run --stackless PROGRAM    run a program written for Stackless Python
 """
 
 SERVE_DESCRIPTION = """\
@@ -71,6 +73,8 @@ examples:
       it imports: gevent, eventlet, SQLAlchemy, Playwright
   ringlet run --greenlet -m pytest tests
       the same for a module, as python -m runs it
+  ringlet run --stackless examples/stackless/sieve.py
+      `import stackless` gives ringlet's tasklets and channels by Stackless's rules
 """
 
 
@@ -116,6 +120,8 @@ def run(arguments: argparse.Namespace, rest: list[str]) -> int:
     """Run a program; returns its exit status. Raises CommandError."""
     if arguments.greenlet:
         install_greenlet()
+    if arguments.stackless:
+        install_stackless()
     try:
         if arguments.module is not None:
             return run_module(arguments.module, rest)
@@ -137,13 +143,18 @@ def command_line() -> argparse.ArgumentParser:
     run_parser = commands.add_parser(
         "run",
         help="run a program on ringlet; 'ringlet run --help' shows how",
-        usage="ringlet run [-h] [--greenlet] (PROGRAM | -m MODULE) [ARGUMENT ...]",
+        usage="ringlet run [-h] [--greenlet] [--stackless] (PROGRAM | -m MODULE) [ARGUMENT ...]",
         description=RUN_DESCRIPTION,
         epilog=RUN_EXAMPLES,
         formatter_class=layout,
     )
     run_parser.add_argument(
         "--greenlet", action="store_true", help="make `import greenlet` give ringlet's greenlets"
+    )
+    run_parser.add_argument(
+        "--stackless",
+        action="store_true",
+        help="make `import stackless` give ringlet's tasklets and channels by Stackless's rules",
     )
     run_parser.add_argument("-m", dest="module", metavar="MODULE", help="run a module as python -m")
     run_parser.add_argument(
