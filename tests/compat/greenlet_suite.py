@@ -187,9 +187,7 @@ def run_all(
         waiting = [name for name in waiting if name not in seen]
 
 
-def compare(
-    outcomes: dict[str, tuple[str, str]], hidden: dict[str, str], *, complete: bool
-) -> int:
+def compare(outcomes: dict[str, tuple[str, str]], hidden: dict[str, str], *, complete: bool) -> int:
     """Print what does not agree with the list, and return the exit status.
 
     `hidden` are tests that greenlet passes or fails and that we skip, with the reasons they gave.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ringlet.tools import cli
+from ringlet.tools import cli, serve_command
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 20
@@ -176,7 +176,7 @@ def accepts(port):
 
 def test_a_request_that_never_ends_is_dropped(folder, monkeypatch):
     """After the grace, and the command still ends well."""
-    start = "from ringlet.tools import cli; cli.GRACE = 0.05; "
+    start = "from ringlet.tools import cli, serve_command; serve_command.GRACE = 0.05; "
     start += "cli.main(['serve', 'good:slow', '--port', '0'])"
     process = subprocess.Popen(
         [sys.executable, "-c", start], cwd=folder, stdout=subprocess.PIPE, text=True
@@ -315,4 +315,4 @@ def test_the_installed_command_is_the_same():
     ("host", "url"), [("::1", "http://[::1]:80"), ("localhost", "http://localhost:80")]
 )
 def test_urls(host, url):
-    assert cli.url(host, 80) == url
+    assert serve_command.url(host, 80) == url

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from ringlet.tools import cli
+from ringlet.tools import run_command
 
 SHOW = """
 import sys
@@ -136,6 +136,6 @@ def test_an_unknown_option_before_the_program_is_refused(folder):
     ],
 )
 def test_options_after_the_program_belong_to_the_program(words, own):
-    head, rest = cli.split_run(words.split())
+    head, rest = run_command.split(words.split())
     assert head == own.split()
     assert head + rest == words.split()
