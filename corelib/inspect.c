@@ -22,16 +22,20 @@ static PyObject *living_of(struct rl_ring *ring) {
     return list;
 }
 
+/* A number that every switch of `ring` raises. */
+static unsigned long long switches_of(struct rl_ring *ring) {
+    /* 2^20 are more than there can be in a round. */
+    return (ring->rounds << 20) + ring->since_poll;
+}
+
 /* What rings() says of one: a new reference, or NULL with an exception set. */
 static PyObject *describe(struct rl_ring *ring) {
     PyObject *living = living_of(ring);
     if (!living)
         return NULL;
-    /* 2^20 switches are more than there can be in a round. */
-    unsigned long long switches = (ring->rounds << 20) + ring->since_poll;
     return Py_BuildValue("(kOOOOKON)", ring->thread->ts->thread_id, ring->hub_object,
                          (PyObject *)ring->hub, (PyObject *)ring->main, (PyObject *)ring->current,
-                         switches, ring->polling ? Py_True : Py_False, living);
+                         switches_of(ring), ring->polling ? Py_True : Py_False, living);
 }
 
 static PyObject *rings(PyObject *module, PyObject *unused) {
@@ -42,6 +46,23 @@ static PyObject *rings(PyObject *module, PyObject *unused) {
     for (struct rl_ring *ring = rl_rings; list && ring; ring = ring->next)
         if (append(list, describe(ring)) < 0)
             Py_CLEAR(list);
+    if (was_enabled)
+        PyGC_Enable();
+    return list;
+}
+
+static PyObject *turns(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    int was_enabled = PyGC_Disable();
+    PyObject *list = PyList_New(0);
+    for (struct rl_ring *ring = rl_rings; list && ring; ring = ring->next) {
+        int alone = ring->current == ring->main && ring->living_count == 0;
+        PyObject *rests = alone || ring->polling ? Py_True : Py_False;
+        if (append(list, Py_BuildValue("(kKO)", ring->thread->ts->thread_id, switches_of(ring),
+                                       rests)) < 0)
+            Py_CLEAR(list);
+    }
     if (was_enabled)
         PyGC_Enable();
     return list;
@@ -91,6 +112,11 @@ static PyMethodDef functions[] = {
      PyDoc_STR("suspended_greenlets()\n--\n\n"
                "The raw greenlets of the calling thread that have started and not ended, without the\n"
                "running one and those of tasklets.")},
+    {"turns", turns, METH_NOARGS,
+     PyDoc_STR("turns()\n--\n\n"
+               "How far the schedulers of all threads are, as tuples: the thread's ident, a number that\n"
+               "every switch raises, and whether nobody is held up: the hub waits, or the main tasklet\n"
+               "runs and is the only one. Takes no time to speak of, however many tasklets there are.")},
     {NULL, NULL, 0, NULL},
 };
 

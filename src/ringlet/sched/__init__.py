@@ -1,6 +1,7 @@
 """Scheduling: tasklets, the hub of each thread, timers, and the one gate to block."""
 
-from ringlet.sched.dump import dump, start_from_environment
+from ringlet.sched.dumping import dump
+from ringlet.sched.environment import obey
 from ringlet.sched.hub import Hub, call_threadsafe
 from ringlet.sched.lifecycle import install
 from ringlet.sched.tasklet import (
@@ -32,4 +33,4 @@ __all__ = (
 )
 
 install()
-start_from_environment()
+obey()

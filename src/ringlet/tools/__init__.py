@@ -1,5 +1,6 @@
 """To look into a program that runs: what every tasklet does, and who holds up the others."""
 
-from ringlet.sched.dump import dump, dump_on_signal
+from ringlet.sched.dumping import dump, dump_on_signal
+from ringlet.sched.watchdog import Watchdog, watchdog
 
-__all__ = ("dump", "dump_on_signal")
+__all__ = ("Watchdog", "dump", "dump_on_signal", "watchdog")

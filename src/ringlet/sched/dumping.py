@@ -3,16 +3,15 @@
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, TextIO
 
 from ringlet.sched.picture import Picture, rings, threads_without_tasklets
 
-__all__ = ("dump", "dump_on_signal", "picture_text", "start_from_environment")
+__all__ = ("dump", "dump_on_signal", "picture_text")
 
 _FRAMES_SHOWN = 20
 
@@ -78,24 +77,3 @@ def dump_on_signal(
     the same on import.
     """
     return signal.signal(number, _Dumper(file))
-
-
-def start_from_environment(environment: Mapping[str, str] = os.environ) -> None:
-    """Do what RINGLET_DUMP says: the name of a signal, with or without SIG, or its number.
-
-    Raises ValueError for one that there is not. Elsewhere than in the main thread it cannot be
-    done, and is not.
-    """
-    name = environment.get("RINGLET_DUMP", "")
-    if name and threading.current_thread() is threading.main_thread():
-        dump_on_signal(_signal_number(name))
-
-
-def _signal_number(name: str) -> int:
-    if name.isdecimal():
-        number = int(name)
-    else:
-        number = getattr(signal, f"SIG{name.upper().removeprefix('SIG')}", 0)
-    if number not in signal.valid_signals():
-        raise ValueError(f"RINGLET_DUMP={name} names no signal; SIGQUIT or SIGUSR1 would")
-    return number

@@ -2,13 +2,11 @@
 
 import io
 import re
-import signal
 import threading
 
 import pytest
 
 from ringlet import Channel, Tasklet, dump, spawn
-from ringlet.sched.dump import start_from_environment
 from ringlet.testing import run_until_blocked
 from tests.support.isolated import run_isolated
 
@@ -166,30 +164,6 @@ except Deadlock as error:
 """
     )
     assert "the only tasklet of MainThread waits" in outcome.stdout
-
-
-def test_the_environment_asks_for_it() -> None:
-    outcome = run_isolated(
-        "import os, ringlet, signal; os.kill(os.getpid(), signal.SIGUSR2)",
-        env={"RINGLET_DUMP": "SIGUSR2"},
-    )
-    assert outcome.stderr.startswith("--- ringlet: 0 tasklets")
-
-
-@pytest.mark.parametrize("name", ["usr1", "SIGUSR1", str(int(signal.SIGUSR1))])
-def test_a_signal_may_be_named_in_several_ways(name: str) -> None:
-    before = signal.getsignal(signal.SIGUSR1)
-    start_from_environment({"RINGLET_DUMP": name})
-    try:
-        assert signal.getsignal(signal.SIGUSR1) is not before
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
-@pytest.mark.parametrize("name", ["SIGNONE", "0", "yes", "signal"])
-def test_what_is_no_signal_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="names no signal"):
-        start_from_environment({"RINGLET_DUMP": name})
 
 
 def test_a_forked_child_shows_only_its_own_thread() -> None:
