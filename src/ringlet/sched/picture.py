@@ -4,11 +4,13 @@ It is taken while other threads run on, so each line is true by itself, but two 
 different moments. Only the list of tasklets is of one moment; see rings() in the core.
 """
 
+import os
 import sys
 import threading
 import traceback
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import takewhile
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ __all__ = ("Picture", "Ring", "describe", "own_ring", "rings", "threads_without_
 
 _Tasklet = _core.Tasklet[Any]
 
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 _FRAMES_SHOWN = 8
 # So many that stand at the same place are shown one by one; the rest is counted.
 _ALIKE_SHOWN = 10
@@ -211,7 +214,10 @@ class Picture:
         return (name, tasklet.state, type(tasklet.waiting_on), stack)
 
     def stack(self, tasklet: _Tasklet) -> list[tuple[FrameType, int]]:
-        """Its calls with their line numbers, the innermost first; empty when it has none."""
+        """Its calls with their line numbers, the innermost first; empty when it has none.
+
+        How ringlet waits is left out: what was called is told by the line that calls it.
+        """
         ident = self._running.get(id(tasklet))
         frame = tasklet.frame if ident is None else sys._current_frames().get(ident)
         found = list(_walk(frame))
@@ -219,7 +225,8 @@ class Picture:
         if ident is None and own is not None and own.gr_frame is not frame:
             # It waits in a raw greenlet; what has switched there is part of it.
             found += _walk(own.gr_frame)
-        return found
+        inside = len(list(takewhile(_is_ours, found))) if ident is None else 0
+        return found[inside:] or found
 
     def describe(self, tasklet: _Tasklet) -> list[str]:
         """A tasklet, what it waits for, and where: several lines, the innermost call last."""
@@ -285,6 +292,10 @@ def _count(ring: Ring) -> str:
     if ring.current is ring.hub_tasklet:
         words += "; none has the turn"
     return words
+
+
+def _is_ours(entry: tuple[FrameType, int]) -> bool:
+    return entry[0].f_code.co_filename.startswith(_PACKAGE)
 
 
 def _walk(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
