@@ -196,9 +196,10 @@ static void raise(PyObject *error) {
 }
 
 /* The rest of give_way_to and of wait when things went otherwise than expected.
-   Returns as rl_ring_yield: 0 when nothing is to be raised. */
-static int __attribute__((noinline))
-arrive_otherwise(struct rl_ring *ring, struct rl_tasklet *me, enum landing landing) {
+   Returns as rl_ring_yield: 0 when nothing is to be raised. With `may_stay` not to
+   have left for want of memory is no error. */
+static int __attribute__((noinline)) arrive_otherwise(struct rl_ring *ring, struct rl_tasklet *me,
+                                                      enum landing landing, int may_stay) {
     if (landing == THROWN)
         return -1; /* unpark() has put everything right. */
     if (landing == STAYED) {
@@ -207,7 +208,9 @@ arrive_otherwise(struct rl_ring *ring, struct rl_tasklet *me, enum landing landi
         stay(ring, me);
         rl_ring_end_wait(me, 1);
         PyErr_Restore(type, value, traceback);
-        return -1;
+        if (may_stay)
+            PyErr_Clear();
+        return may_stay ? 0 : -1;
     }
     come_back(me);
     PyObject *error = me->error, *value = me->value;
@@ -219,8 +222,8 @@ arrive_otherwise(struct rl_ring *ring, struct rl_tasklet *me, enum landing landi
 }
 
 /* Lets `next` have the turn while the running tasklet stays ready. Returns as
-   rl_ring_yield. */
-static int give_way_to(struct rl_ring *ring, struct rl_tasklet *next) {
+   rl_ring_yield; with `may_stay` it does without if there is no memory. */
+static int give_way_to(struct rl_ring *ring, struct rl_tasklet *next, int may_stay) {
     struct rl_tasklet *me = ring->current;
     leave_at(ring, me);
     me->state = RL_TASKLET_READY;
@@ -228,7 +231,7 @@ static int give_way_to(struct rl_ring *ring, struct rl_tasklet *next) {
     ring->current = next;
     enum landing landing = enter_current(ring, me);
     if (unlikely(landing != BACK))
-        return arrive_otherwise(ring, me, landing);
+        return arrive_otherwise(ring, me, landing, may_stay);
     come_back(me);
     PyObject *error = me->error;
     me->error = NULL;
@@ -238,6 +241,17 @@ static int give_way_to(struct rl_ring *ring, struct rl_tasklet *next) {
         return 0;
     raise(error);
     return -1;
+}
+
+/* Whether the running tasklet, which has parked, has been woken when it comes back
+   only because there is no memory to enter another one, see tell_main: then it goes on. */
+static int __attribute__((noinline))
+stay_woken(struct rl_ring *ring, struct rl_tasklet *me, enum landing landing) {
+    if (landing != STAYED || me->state != RL_TASKLET_READY)
+        return 0;
+    PyErr_Clear();
+    stay(ring, me);
+    return 1;
 }
 
 /* Lets others run until the running tasklet is woken. What it waits for has been
@@ -252,8 +266,8 @@ static PyObject *wait(struct rl_ring *ring, struct rl_tasklet *me) {
     next->state = RL_TASKLET_RUNNING;
     ring->current = next;
     enum landing landing = enter_current(ring, me);
-    if (unlikely(landing != BACK)) {
-        arrive_otherwise(ring, me, landing);
+    if (unlikely(landing != BACK && !stay_woken(ring, me, landing))) {
+        arrive_otherwise(ring, me, landing, 0);
         return NULL;
     }
     come_back(me);
@@ -309,7 +323,7 @@ int rl_ring_yield(struct rl_ring *ring) {
         return -1;
     }
     struct rl_tasklet *next = next_turn(ring, me->next);
-    return next == me ? 0 : give_way_to(ring, next);
+    return next == me ? 0 : give_way_to(ring, next, 0);
 }
 
 PyObject *rl_ring_park(struct rl_ring *ring, PyObject *waiting_on,
@@ -408,7 +422,7 @@ int rl_ring_wake_and_go(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObje
     link_before(ring->current->next, tasklet);
     drop_note(&note);
     /* If that ran anything, somebody else may stand there by now. */
-    return give_way_to(ring, next_turn(ring, ring->current->next));
+    return give_way_to(ring, next_turn(ring, ring->current->next), 1);
 }
 
 int rl_ring_pause(struct rl_tasklet *tasklet, PyObject *waiting_on) {

@@ -37,13 +37,25 @@ enum rl_tasklet_state {
 
 struct rl_ring;
 struct rl_descriptors;
+struct rl_select;
+
+/* A place in one of the queues of a channel; see channel.h. */
+struct rl_place {
+    struct rl_place *behind, *ahead; /* Its neighbours; borrowed. */
+    struct rl_select *select;        /* Whose it is; NULL: a tasklet's own. */
+};
 struct rl_timers;
 
 struct rl_tasklet {
     PyObject_HEAD
     struct rl_tasklet *next, *prev; /* In the circle. Borrowed. */
-    struct rl_tasklet *behind, *ahead; /* In the queue of what it waits for, where the core links
-                                       tasklets in queues. Borrowed. */
+    union {
+        struct {
+            struct rl_tasklet *behind, *ahead; /* In the queue of what it waits for, where the core
+                                       links tasklets in queues. Borrowed. */
+        };
+        struct rl_place place;      /* The same in the queues of channels. */
+    };
     struct rl_tasklet *older, *younger; /* In rl_ring.living, which owns a reference; `older` also
                                        in rl_ring.departed. */
     struct rl_ring *ring;           /* Where it was started; NULL before, and once that has ended. */
@@ -160,7 +172,8 @@ int rl_ring_wake(struct rl_tasklet *tasklet, PyObject *value);
 
 /* Ends the wait of a parked tasklet of this ring like rl_ring_wake, and gives way
    to it at once; the running tasklet stays ready and runs after a full round.
-   Returns as rl_ring_yield. */
+   Returns as rl_ring_yield. Without memory to give way it goes on: the other one
+   has been woken all the same. */
 int rl_ring_wake_and_go(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *value);
 
 /* Takes a ready tasklet of any thread, which may not have run yet, out of the circle:

@@ -22,7 +22,7 @@ SURFACE = {
         *("Tasklet", "call_threadsafe", "current", "dump", "excepthook", "main", "run", "schedule"),
         *("sleep", "spawn", "spawn_later", "tasklets"),
         # channels, generators
-        *("Channel",),
+        *("Channel", "Selection", "select"),
         *("generator", "iterate", "yield_", "yield_from"),
     ),
     "ringlet.servers": ("HTTPLimits", "StreamServer", "WSGIServer"),

@@ -13,7 +13,7 @@ PYTEST_DONT_REWRITE: a plugin of pytest is in here, but no tests. A run that imp
 pytest would be warned about it otherwise.
 """
 
-from ringlet.channels import Channel
+from ringlet.channels import Channel, Selection, select
 from ringlet.core import get_include, getcurrent, gettrace, greenlet, settrace
 from ringlet.errors import (
     Cancelled,
@@ -54,6 +54,7 @@ __all__ = (
     "Deadlock",
     "GreenletError",
     "GreenletExit",
+    "Selection",
     "Tasklet",
     "TaskletError",
     "TaskletExit",
@@ -73,6 +74,7 @@ __all__ = (
     "main",
     "run",
     "schedule",
+    "select",
     "settrace",
     "sleep",
     "spawn",

@@ -6,7 +6,7 @@ Not errors at all but the way a greenlet or tasklet is told to end: GreenletExit
 Cancelled. These derive from BaseException, so that `except Exception` does not swallow them.
 """
 
-from ringlet._core import GreenletError, GreenletExit, TaskletError
+from ringlet._core import ChannelClosed, GreenletError, GreenletExit, TaskletError, WouldBlock
 
 __all__ = (
     "Cancelled",
@@ -26,14 +26,6 @@ class Deadlock(RuntimeError):
 
     Raised in the main tasklet. The text names each tasklet, what it waits for, and where.
     """
-
-
-class ChannelClosed(ValueError):
-    """The channel was closed: nothing can be sent, or nothing is left to be received."""
-
-
-class WouldBlock(Exception):
-    """The operation cannot be done at once, and was asked not to wait."""
 
 
 class Timeout(TimeoutError):

@@ -297,6 +297,76 @@ def setting_timers() -> Iterator[Callable[[], Any]]:
     assert fired[-1] == 3
 
 
+def handing_over(receive: Callable[..., Any], channels: list[Channel[Any]]) -> Iterator[Any]:
+    """What send() does not refuse is received, once.
+
+    Neither side is the main tasklet: that one is told what goes wrong in the hub, wherever it is.
+    """
+    got: list[Any] = [None] * 8
+    sent: list[Any] = [None] * 8
+    received = 0
+
+    def collect() -> None:
+        nonlocal received
+        while True:
+            try:
+                value = receive()
+                if value == "end":
+                    return
+                got[received] = value
+                received += 1
+            except MemoryError:
+                continue
+
+    def send() -> None:
+        count = 0
+        for number in range(6):
+            try:
+                channels[number & 1].send(number)
+                sent[count] = number
+                count += 1
+            except MemoryError:
+                pass
+
+    def turns() -> None:
+        for _ in range(12):
+            ringlet.schedule()
+
+    receiver = ringlet.spawn(collect)
+    ringlet.schedule()
+    sender = ringlet.spawn(send)
+    yield turns
+    assert sender.join(10)
+    while any(len(channel) for channel in channels):
+        ringlet.schedule()
+    channels[0].send("end")
+    assert receiver.join(10)
+    assert sorted(got, key=str) == sorted(sent, key=str), (got, sent)
+    assert [channel.balance for channel in channels] == [0, 0]
+
+
+def receiving_what_was_sent() -> Iterator[Callable[[], Any]]:
+    channel: Channel[Any] = Channel()
+    return handing_over(channel.receive, [channel, channel])
+
+
+def receiving_when_senders_run_first() -> Iterator[Callable[[], Any]]:
+    channel: Channel[Any] = Channel(preference=1)
+    return handing_over(channel.receive, [channel, channel])
+
+
+def selecting() -> Iterator[Callable[[], Any]]:
+    channels: list[Channel[Any]] = [Channel(), Channel(preference=1)]
+    arms = [channel.receiving() for channel in channels]
+    return handing_over(lambda: ringlet.select(*arms).value, channels)
+
+
+def selecting_from_buffers() -> Iterator[Callable[[], Any]]:
+    channels: list[Channel[Any]] = [Channel(1), Channel(None)]
+    arms = [channel.receiving() for channel in channels]
+    return handing_over(lambda: ringlet.select(*arms).value, channels)
+
+
 crowds: list[list[greenlet]] = []
 rounds: list[int] = []  # of the scene under way
 refusals: list[int] = []  # that another thread has seen
@@ -319,6 +389,10 @@ SCENES = [
     in_a_new_thread,
     spawning,
     exchanging,
+    receiving_what_was_sent,
+    receiving_when_senders_run_first,
+    selecting,
+    selecting_from_buffers,
     sleeping,
     setting_timers,
 ]

@@ -1,10 +1,10 @@
 """Channels. The exchange between two tasklets is in C (corelib/channel.c); all else is here."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, TypeVar
 
 from ringlet import _core
-from ringlet.errors import ChannelClosed, Timeout, WouldBlock
+from ringlet.errors import ChannelClosed, Timeout
 from ringlet.sched import wait
 
 __all__ = ("Channel",)
@@ -23,7 +23,10 @@ class Channel(_core.Channel[T]):
     different threads may use the same channel; the other side is then woken, never run at once.
 
     Iterating receives until the channel is closed and drained. len() is the number of buffered
-    values. Those who wait are served in the order they came.
+    values. Those who wait are served in the order they came. select() waits at several channels.
+
+    An operation that is cancelled or whose time is over has transferred nothing. What a receiver
+    had been handed goes with it if it is killed before its turn comes.
     """
 
     __slots__ = ()
@@ -44,42 +47,19 @@ class Channel(_core.Channel[T]):
             words.append("closed")
         return ", ".join(words) + ">"
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> T:
-        try:
-            return self.receive()
-        except ChannelClosed:
-            if not self.closed:
-                raise
-            raise StopIteration from None
-
     def close(self) -> None:
         """Let nothing more be sent. Twice is harmless.
 
         Waiting receivers get ChannelClosed. What senders wait with and what is buffered can still
-        be received.
+        be received. From any thread and tasklet; never switches.
         """
         self._closed = True
-        while self.balance < 0 and self._refuse_receiver(ChannelClosed(f"{self!r} was closed")):
+        while self._refuse_receiver(ChannelClosed(f"{self!r} was closed")):
             pass
 
     def open(self) -> None:
         """Undo close()."""
         self._closed = False
-
-    def send_nowait(self, value: T) -> None:
-        """Like send(), but raises WouldBlock where that would wait."""
-        if not self._try_send(value, False):
-            raise WouldBlock(f"nobody waits to receive from {self!r}")
-
-    def receive_nowait(self) -> T:
-        """Like receive(), but raises WouldBlock where that would wait."""
-        value = self._try_receive(_NOTHING)
-        if value is _NOTHING:
-            raise WouldBlock(f"nobody waits to send to {self!r}")
-        return value
 
     def send_exception(
         self, error: BaseException | type[BaseException], timeout: float | None = None
@@ -96,12 +76,6 @@ class Channel(_core.Channel[T]):
         for count, value in enumerate(values, 1):  # noqa: B007 (what is left of it counts)
             self.send(value)
         return count
-
-    def _raise_closed(self) -> NoReturn:
-        raise ChannelClosed(f"cannot send on {self!r}: open() it first, or use another one")
-
-    def _raise_drained(self) -> NoReturn:
-        raise ChannelClosed(f"cannot receive from {self!r}: nothing is left in it")
 
     def _send_in_time(self, value: T, timeout: float | None = None) -> None:
         """send() with a time limit."""
