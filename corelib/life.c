@@ -343,6 +343,7 @@ static void end_ring(struct rl_thread *thread, int python) {
     if (python) {
         Py_CLEAR(ring->watcher);
         Py_CLEAR(ring->seen);
+        Py_CLEAR(ring->overtime);
         Py_CLEAR(ring->hub->greenlet);
         Py_DECREF(ring->hub);
         Py_DECREF(ring->main);

@@ -53,7 +53,7 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
     PyObject *fresh = PyModule_New("ringlet._core");
     if (fresh && (rl_greenlet_type_init(fresh) < 0 || rl_capi_init(fresh) < 0 ||
                   rl_ring_init(fresh) < 0 || rl_tasklet_init(fresh) < 0 ||
-                  rl_turns_init(fresh) < 0 || rl_timers_init(fresh) < 0 ||
+                  rl_turns_init(fresh) < 0 || rl_slices_init(fresh) < 0 || rl_timers_init(fresh) < 0 ||
                   rl_inspect_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
                   rl_netio_init(fresh) < 0))
         Py_CLEAR(fresh);

@@ -548,6 +548,97 @@ PyObject *rl_pystate_context(PyThreadState *ts) {
     return ts->context;
 }
 
+int rl_pystate_is_called_by_c(PyFrameObject *frame) {
+#if HAS_ENTRY_FRAMES
+    const _PyInterpreterFrame *caller = frame->f_frame->previous;
+    return caller && caller->owner > FRAME_OWNED_BY_FRAME_OBJECT;
+#else
+    return frame->f_frame->is_entry;
+#endif
+}
+
+#if HAS_USE_TRACING
+/* What this thread's ticker knows. */
+static _Thread_local struct {
+    int (*tick)(PyObject *code);   /* Whom to tell; NULL while there is none. */
+    Py_tracefunc trace, profile;   /* Whom it stands in front of, with the same objects; or NULL. */
+    PyFrameObject *frame;          /* Where the last event was, or whereto it returned; only to
+                                      be compared. */
+    int at, line;                  /* The instruction and the line it was at. */
+} ticker;
+
+/* Calls `tick` for a frame. Returns as it does. */
+static int tick_in(PyFrameObject *frame) {
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    int result = ticker.tick ? ticker.tick((PyObject *)code) : 0;
+    Py_DECREF(code);
+    return result;
+}
+
+/* Notes where a frame is. */
+static void note_place(PyFrameObject *frame) {
+    ticker.frame = frame;
+    ticker.at = frame ? PyFrame_GetLasti(frame) : -1;
+    ticker.line = frame ? PyFrame_GetLineNumber(frame) : -1;
+}
+
+/* A Py_tracefunc. A line begins where the number of the line changes, or where a jump
+   leads back: it is a jump if the line is the last one seen in its frame, or before it. */
+static int trace_tick(PyObject *object, PyFrameObject *frame, int what, PyObject *arg) {
+    if (ticker.trace && ticker.trace(object, frame, what, arg) < 0)
+        return -1;
+    PyFrameObject *before = ticker.frame, *caller;
+    int at = ticker.at, line = ticker.line;
+    if (what == PyTrace_RETURN) {
+        caller = PyFrame_GetBack(frame);
+        note_place(caller);
+        Py_XDECREF(caller);
+        return 0;
+    }
+    note_place(frame);
+    int leads_back = what == PyTrace_LINE && frame == before &&
+                     (ticker.line == line || ticker.at <= at);
+    if (what != PyTrace_CALL && !leads_back)
+        return 0;
+    int result = tick_in(frame);
+    note_place(frame); /* Others may have run meanwhile. */
+    if (what == PyTrace_CALL)
+        ticker.at = ticker.line = -1; /* Its first line is still to begin. */
+    return result;
+}
+
+/* The same for calls of functions written in C. */
+static int profile_tick(PyObject *object, PyFrameObject *frame, int what, PyObject *arg) {
+    if (ticker.profile && ticker.profile(object, frame, what, arg) < 0)
+        return -1;
+    return what == PyTrace_C_CALL ? tick_in(frame) : 0;
+}
+#endif
+
+int rl_pystate_set_ticker(PyThreadState *ts, int (*tick)(PyObject *code)) {
+#if HAS_USE_TRACING
+    int was_on = ticker.tick != NULL;
+    ticker.tick = tick;
+    if (tick && !was_on) {
+        ticker.trace = ts->c_tracefunc;
+        ticker.profile = ts->c_profilefunc;
+        note_place(NULL);
+        PyEval_SetTrace(trace_tick, ts->c_traceobj);
+        PyEval_SetProfile(profile_tick, ts->c_profileobj);
+    } else if (!tick && was_on) {
+        if (ts->c_tracefunc == trace_tick)
+            PyEval_SetTrace(ticker.trace, ticker.trace ? ts->c_traceobj : NULL);
+        if (ts->c_profilefunc == profile_tick)
+            PyEval_SetProfile(ticker.profile, ticker.profile ? ts->c_profileobj : NULL);
+    }
+    return 0;
+#else
+    (void)ts;
+    (void)tick;
+    return -1;
+#endif
+}
+
 int rl_pystate_is_collecting(PyThreadState *ts) {
 #if BEFORE_3_13
     return ts->interp->gc.collecting;

@@ -125,6 +125,15 @@ PyObject *rl_pystate_set_context(PyThreadState *ts, PyObject *context);
 /* The running greenlet's context: borrowed, NULL when empty. */
 PyObject *rl_pystate_context(PyThreadState *ts);
 
+/* Whether C code has called the function of a frame that is running, or resumed its
+   generator: the interpreter stands on the C stack twice then. */
+int rl_pystate_is_called_by_c(PyFrameObject *frame);
+
+/* Has `tick` called at each entry of a Python function, call of a builtin function and
+   jump backwards of this thread, with the code that does so; NULL ends that. It returns 0, or -1 with an exception set that is raised
+   there. Returns 0, or -1 where CPython has sys.monitoring for that: from 3.12 on. */
+int rl_pystate_set_ticker(PyThreadState *ts, int (*tick)(PyObject *code));
+
 /* Whether the cyclic garbage collector is at work. */
 int rl_pystate_is_collecting(PyThreadState *ts);
 

@@ -184,6 +184,8 @@ void rl_ring_do_slow(struct rl_ring *ring) {
         Py_CLEAR(departed->greenlet);
         Py_DECREF(departed);
     }
+    if (ring->slice && !ring->slice_is_total)
+        ring->left = ring->slice;
     if (ring->watcher)
         tell_watcher(ring);
     PyErr_Restore(type, value, traceback);

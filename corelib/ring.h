@@ -115,6 +115,10 @@ struct rl_ring {
     PyObject *watcher;          /* Called on arrival with who had the turn before, and who has it;
                                    owned or NULL. See RL_SLOW_WATCHED. */
     struct rl_tasklet *seen;    /* Whom it has been told of last; owned or NULL. */
+    Py_ssize_t slice;           /* How many units a turn may take; 0: it is not limited. */
+    Py_ssize_t left;            /* How many are left. */
+    int slice_is_total;         /* Turns have them together: `left` is not renewed. */
+    PyObject *overtime;         /* Called when there are none left; owned or NULL. See slices.c. */
     long trap_level;            /* What switch_trap() has come to. */
     union {
         struct {
@@ -136,6 +140,7 @@ extern PyObject *rl_tasklet_error; /* ringlet.TaskletError. */
 enum {
     RL_SLOW_DEPARTED = 1, /* rl_ring.departed is not empty. */
     RL_SLOW_WATCHED = 2,  /* There is a rl_ring.watcher. */
+    RL_SLOW_SLICED = 4,   /* There is a rl_ring.slice. */
 };
 
 static inline int rl_tasklet_check(PyObject *object) {
@@ -255,6 +260,7 @@ int rl_ring_init(PyObject *module);
 int rl_tasklet_init(PyObject *module);
 int rl_inspect_init(PyObject *module);
 int rl_turns_init(PyObject *module);
+int rl_slices_init(PyObject *module);
 
 /* What Python decides. Set once by sched/lifecycle.py. */
 struct rl_policy {

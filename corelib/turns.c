@@ -79,13 +79,6 @@ static PyObject *ready_count(PyObject *module, PyObject *const *args, Py_ssize_t
     return PyLong_FromSsize_t(members);
 }
 
-static PyObject *is_alone(PyObject *module, PyObject *unused) {
-    (void)module;
-    (void)unused;
-    struct rl_ring *ring = rl_ring_get();
-    return ring ? PyBool_FromLong(ring->hub->next->next == ring->hub) : NULL;
-}
-
 static PyObject *last_parked(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
@@ -157,8 +150,6 @@ static PyMethodDef functions[] = {
                "or of the thread of a tasklet.")},
     {"ready_count", (PyCFunction)(void (*)(void))ready_count, METH_FASTCALL,
      PyDoc_STR("ready_count(tasklet=None)\n--\n\nHow many whole_round() has.")},
-    {"is_alone", is_alone, METH_NOARGS,
-     PyDoc_STR("is_alone()\n--\n\nWhether whole_round() has just one.")},
     {"last_parked", last_parked, METH_NOARGS,
      PyDoc_STR("last_parked()\n--\n\n"
                "For the hub, when nothing is ready: the tasklet whose parking has made it so; None\n"

@@ -176,7 +176,7 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
     def _switches(self, direction: int) -> bool:
         """Whether an exchange with who waits switches to another tasklet."""
         if self._schedule_all:
-            return not _core.is_alone() or not self._waiters()[0].is_foreign
+            return _core.others_ready() or not self._waiters()[0].is_foreign
         return self._preference == -direction and not self._waiters()[0].is_foreign
 
     def _tell(self, me: tasklet, direction: int, meets: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ringlet import _core
 from ringlet.compat.stackless.exits import explode
+from ringlet.compat.stackless.limits import Limit
 from ringlet.compat.stackless.scheduler import (
     PAUSED,
     RUNNING,
@@ -40,7 +41,7 @@ def schedule(retval: Any = _MISSING) -> Any:
     """
     me = getcurrent()
     me.tempval = me if retval is _MISSING else retval
-    if not (_core.switch_trap() and _core.is_alone()):
+    if not (_core.switch_trap() and not _core.others_ready()):
         wait.schedule()
     return _take_tempval(me)
 
@@ -70,16 +71,33 @@ def run(
 
     Tasklets that are blocked on channels do not count. What a tasklet does not catch is raised
     here; the rest goes on in the next run().
+
+    With a `timeout` above 0 a tasklet gets so many units in a turn: calls and jumps backwards. One
+    that uses them up is taken out of the round, and returned; insert() lets it go on. It is left
+    alone while it is atomic, under a switch trap, and inside of calls that C code has made, unless
+    `ignore_nesting` is true. With `soft` it is not interrupted: run() returns None once it gives
+    way. With `totaltimeout` the units are those of the whole run(). Of nested runs only the
+    outermost one's timeout counts. With `threadblock` run() does not return while other threads
+    may have something for this one.
     """
     if _core.switch_trap():
-        if _core.is_alone():
+        if not _core.others_ready():
             return None
         check_trap()
     scheduler = here()
     watchdog = Watchdog(_core.current(), threadblock)
+    limit = Limit(
+        scheduler,
+        watchdog,
+        timeout,
+        soft=soft,
+        ignore_nesting=ignore_nesting,
+        total=totaltimeout,
+    )
     scheduler.watchdogs.append(watchdog)
     try:
-        wait.park(RUNNING)
+        with limit:
+            wait.park(RUNNING)
     finally:
         scheduler.watchdogs.remove(watchdog)
     return watchdog.victim  # type: ignore[no-any-return]

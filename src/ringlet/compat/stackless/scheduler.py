@@ -83,6 +83,8 @@ class Scheduler:
         # Innermost last.
         self.watchdogs: list[Watchdog] = []
         self.in_channel_callback = False
+        # The time limit that counts, of an outer run(): a limits.Limit.
+        self.limit: Any = None
         self.hub.when_idle = self._when_idle
         if callbacks.watcher is not None:
             _core.watch(callbacks.watcher)

@@ -24,6 +24,7 @@ from ringlet.sched import Tasklet, wait
 __all__ = (
     "check_trap",
     "getcurrent",
+    "live",
     "main_of",
     "of",
     "shared_context",
@@ -208,7 +209,7 @@ class tasklet(Traits):  # noqa: N801 (Stackless's name)
             return
         assert self._func is not None
         name = getattr(self._func, "__qualname__", None)
-        native = Native(_live, (self,), name=name, context=self._context)
+        native = Native(live, (self,), name=name, context=self._context)
         native.compat = self
         self._native = native
         if self._home is here():
@@ -258,7 +259,7 @@ class tasklet(Traits):  # noqa: N801 (Stackless's name)
         return of(turns[(turns.index(native) + step) % len(turns)])
 
 
-def _live(self: tasklet) -> None:
+def live(self: tasklet) -> None:
     """What the native tasklet runs."""
     assert self._func is not None
     assert self._call is not None
