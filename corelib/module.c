@@ -13,6 +13,7 @@
 #include "switch/switch.h"
 #include "thread.h"
 #include "timers.h"
+#include "waiters.h"
 
 PyDoc_STRVAR(module_doc, "ringlet's C core. Use it through the package ringlet.");
 
@@ -55,6 +56,8 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
                   rl_ring_init(fresh) < 0 || rl_tasklet_init(fresh) < 0 ||
                   rl_turns_init(fresh) < 0 || rl_slices_init(fresh) < 0 || rl_timers_init(fresh) < 0 ||
                   rl_inspect_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
+                  rl_lock_init(fresh) < 0 || rl_semaphore_init(fresh) < 0 ||
+                  rl_event_init(fresh) < 0 ||
                   rl_netio_init(fresh) < 0))
         Py_CLEAR(fresh);
     module = Py_XNewRef(fresh);

@@ -82,6 +82,8 @@ struct rl_tasklet {
     unsigned char state;            /* enum rl_tasklet_state. */
     unsigned char parcel_is_error;  /* While it waits to send: `value` is an exception that the
                                        receiver shall raise. */
+    unsigned char given;            /* It has been taken out of a queue because it got what it waits
+                                       for there, see waiters.h. */
     unsigned watched;               /* How many wait in result(): they will see its error. */
     double since;                   /* While parked: when it did, at the latest; see rl_ring.now. */
 };

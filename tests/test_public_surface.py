@@ -26,6 +26,10 @@ SURFACE = {
         *("generator", "iterate", "yield_", "yield_from"),
     ),
     "ringlet.servers": ("HTTPLimits", "StreamServer", "WSGIServer"),
+    "ringlet.sync": (
+        *("Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock"),
+        *("RLock", "Semaphore", "Statistics"),
+    ),
     "ringlet.tools": ("Watchdog", "dump", "dump_on_signal", "watchdog"),
     "ringlet.testing": (
         *("FakeClock", "LeakError", "Transcript", "fake_clock", "no_leaks", "run_until_blocked"),
