@@ -98,6 +98,13 @@ static PyObject *others_ready(PyObject *module, PyObject *unused) {
     return PyBool_FromLong(first != ring->current);
 }
 
+static PyObject *left_at(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    struct rl_ring *ring = rl_ring_get();
+    return ring ? Py_BuildValue("(Kd)", ring->rounds, ring->left) : NULL;
+}
+
 static PyMethodDef functions[] = {
     {"rings", rings, METH_NOARGS,
      PyDoc_STR("rings()\n--\n\n"
@@ -105,6 +112,10 @@ static PyMethodDef functions[] = {
                "hub, the tasklet it runs as, the main tasklet, the running one, a number that every\n"
                "switch raises, whether the hub waits for something to happen, and a list of the other\n"
                "tasklets, oldest first. Other threads go on meanwhile.")},
+    {"left_at", left_at, METH_NOARGS,
+     PyDoc_STR("left_at()\n--\n\n"
+               "How often this thread's hub has run, and when, by monotonic(), the turn last came to it\n"
+               "from a tasklet.")},
     {"others_ready", others_ready, METH_NOARGS,
      PyDoc_STR("others_ready()\n--\n\n"
                "Whether any tasklet of this thread but the running one and the hub is ready.")},

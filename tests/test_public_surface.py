@@ -30,7 +30,9 @@ SURFACE = {
         *("Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock"),
         *("RLock", "Semaphore", "Statistics"),
     ),
-    "ringlet.tools": ("Watchdog", "dump", "dump_on_signal", "watchdog"),
+    "ringlet.tools": (
+        *("Event", "Trace", "Watchdog", "dump", "dump_on_signal", "trace", "watchdog"),
+    ),
     "ringlet.testing": (
         *("FakeClock", "LeakError", "Transcript", "fake_clock", "no_leaks", "run_until_blocked"),
     ),

@@ -7,7 +7,8 @@ use: the extra `compat` has them. Every test runs in a child process where `impo
 ringlet's; one that dies or hangs ends as "crashed" and the rest go on in another child.
 
 What fails is compared with `LOOKS_INSIDE` both ways: a test that is listed and passes is an error
-too. What skips itself must do so on greenlet as well. The exit status is 0 when all that agrees. TEST is a name or a part of names to run, instead of all.
+too. What skips itself must do so on greenlet as well. The exit status is 0 when all that agrees.
+TEST is a name or a part of names to run, instead of all.
 """
 
 import argparse
