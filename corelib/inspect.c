@@ -102,7 +102,7 @@ static PyObject *left_at(PyObject *module, PyObject *unused) {
     (void)module;
     (void)unused;
     struct rl_ring *ring = rl_ring_get();
-    return ring ? Py_BuildValue("(Kd)", ring->rounds, ring->left) : NULL;
+    return ring ? Py_BuildValue("(Kd)", ring->rounds, ring->hub_since) : NULL;
 }
 
 static PyMethodDef functions[] = {

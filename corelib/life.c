@@ -441,7 +441,7 @@ static struct rl_ring *ring_new(struct rl_thread *thread) {
     ring->hub->next = ring->hub->prev = ring->main;
     ring->main->next = ring->main->prev = ring->hub;
     ring->current = ring->main;
-    ring->left = ring->now = rl_monotonic();
+    ring->hub_since = ring->now = rl_monotonic();
     ring->next = rl_rings;
     if (ring->next)
         ring->next->prev = ring;

@@ -63,11 +63,11 @@ static inline struct rl_tasklet *next_turn(struct rl_ring *ring, struct rl_taskl
             ring->last_parked = ring->current;
         ring->now = rl_monotonic();
         if (ring->current != hub)
-            ring->left = ring->now;
+            ring->hub_since = ring->now;
         return hub;
     }
     if (unlikely(ring->since_poll >= POLL_AT_LAST)) {
-        ring->left = ring->now = rl_monotonic();
+        ring->hub_since = ring->now = rl_monotonic();
         remove_ready(hub);
         link_before(candidate, hub);
         return hub;

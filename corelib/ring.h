@@ -107,7 +107,7 @@ struct rl_ring {
     double now;                 /* Seconds of rl_monotonic() when the turn last came to the hub, or
                                    when it last gave it up: looking at each switch would cost as
                                    much as the switch. */
-    double left;                /* The same, when the turn last came to the hub from another. */
+    double hub_since;           /* The same, when the turn last came to the hub from another. */
     int polling;                /* The hub is about to block or blocks: wakes must signal. */
     int wakeup_fd;              /* An eventfd (or pipe) that ends a poll; -1 when there is none. */
     struct rl_descriptors *descriptors; /* The hub's `poller`, once a tasklet has waited for a
