@@ -12,6 +12,7 @@
 #include "ring.h"
 #include "switch/switch.h"
 #include "thread.h"
+#include "timed.h"
 #include "timers.h"
 #include "waiters.h"
 
@@ -54,7 +55,8 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
     PyObject *fresh = PyModule_New("ringlet._core");
     if (fresh && (rl_greenlet_type_init(fresh) < 0 || rl_capi_init(fresh) < 0 ||
                   rl_ring_init(fresh) < 0 || rl_tasklet_init(fresh) < 0 ||
-                  rl_turns_init(fresh) < 0 || rl_slices_init(fresh) < 0 || rl_timers_init(fresh) < 0 ||
+                  rl_turns_init(fresh) < 0 || rl_slices_init(fresh) < 0 ||
+                  rl_timers_init(fresh) < 0 || rl_timed_init(fresh) < 0 ||
                   rl_inspect_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
                   rl_lock_init(fresh) < 0 || rl_semaphore_init(fresh) < 0 ||
                   rl_event_init(fresh) < 0 ||

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ring.h"
-#include "timers.h"
+#include "timed.h"
 
 #include <unistd.h>
 
@@ -548,7 +548,7 @@ static void refuse(PyGreenlet *greenlet) {
                      greenlet);
         return;
     }
-    PyObject *waiting_on = rl_timers_waiting_on(tasklet);
+    PyObject *waiting_on = rl_timed_waiting_on(tasklet);
     if (!waiting_on)
         return;
     if (waiting_on != Py_None)

@@ -68,7 +68,7 @@ struct rl_tasklet {
                                        end what it ended with. Owned or NULL. */
     PyObject *traceback;            /* Of the exception it ended with, as it was then; owned or NULL. */
     PyObject *waiting_on;           /* While parked: what for, to be shown; owned or NULL. */
-    struct rl_alarm alarm;          /* In its hub's timers while it sleeps, see timers.h; waiting_on
+    struct rl_alarm alarm;          /* In its hub's timers while it sleeps, see timed.h; waiting_on
                                        is a float then. */
     PyObject *unlink;               /* While parked: called to take it out of a queue when an exception
                                        ends the wait; before the start: when it is discarded. Owned

@@ -6,7 +6,7 @@
 #include <structmember.h>
 
 #include "ring.h"
-#include "timers.h"
+#include "timed.h"
 
 /* ---- Construction and destruction ------------------------------------------- */
 
@@ -164,7 +164,7 @@ static PyObject *get_thread_ident(PyObject *object, void *closure) {
 
 static PyObject *get_waiting_on(PyObject *object, void *closure) {
     (void)closure;
-    return rl_timers_waiting_on((struct rl_tasklet *)object);
+    return rl_timed_waiting_on((struct rl_tasklet *)object);
 }
 
 static PyObject *get_is_foreign(PyObject *object, void *closure) {

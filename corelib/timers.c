@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "timers.h"
+#include "timed.h"
 
 #include <math.h>
 #include <structmember.h>
@@ -10,9 +11,6 @@
 
 /* Seconds below which nobody is asked to wait for others. */
 #define SHORTEST_ROUNDED 1e-6
-
-/* What an alarm is part of. */
-enum { OF_TASKLET, OF_TIMER };
 
 /* ---- The clock ----------------------------------------------------------------- */
 
@@ -48,11 +46,10 @@ int rl_timers_now(struct rl_timers *timers, double *now) {
     return 0;
 }
 
-/* When that is over which is to last for `seconds` from now on. By the real clock it
-   is a multiple of a power of two that is a thousandth of `seconds` or less, and a
-   millisecond at most: what is due at nearly the same time then ends one wait of
-   the hub, and not one each. Returns 0, or -1 with an exception set. */
-static int time_after(struct rl_timers *timers, double seconds, double *when) {
+/* By the real clock it is a multiple of a power of two that is a thousandth of
+   `seconds` or less, and a millisecond at most: what is due at nearly the same time
+   then ends one wait of the hub, and not one each. */
+int rl_timers_after(struct rl_timers *timers, double seconds, double *when) {
     double now;
     int exponent;
     if (rl_timers_now(timers, &now) < 0)
@@ -190,7 +187,7 @@ static PyObject *set_timer(struct rl_timers *self, double when, PyObject *const 
     struct timer *timer = (struct timer *)timer_type.tp_alloc(&timer_type, 0);
     if (!timer)
         return NULL;
-    timer->alarm.kind = OF_TIMER;
+    timer->alarm.kind = RL_ALARM_OF_TIMER;
     timer->timers = self;
     timer->when = when;
     timer->call = PyTuple_New(count);
@@ -242,7 +239,7 @@ static PyObject *timers_add(PyObject *self, PyObject *const *args, Py_ssize_t co
 static PyObject *timers_after(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     double seconds, when;
     if (read_call("after", args, count, &seconds) < 0 ||
-        time_after((struct rl_timers *)self, seconds, &when) < 0)
+        rl_timers_after((struct rl_timers *)self, seconds, &when) < 0)
         return NULL;
     return set_timer((struct rl_timers *)self, when, args + 1, count - 1);
 }
@@ -255,19 +252,12 @@ static PyObject *timers_next_time(PyObject *object, PyObject *unused) {
     return PyFloat_FromDouble(heap->entries[0].when);
 }
 
-static struct rl_tasklet *tasklet_of(struct rl_alarm *alarm) {
-    return (struct rl_tasklet *)((char *)alarm - offsetof(struct rl_tasklet, alarm));
-}
-
 /* Does what is due first. Returns 0, or -1 with an exception set: then `call` has
    raised it, and what it was given is still due. */
 static int fire_first(struct rl_timers *self, PyObject *call) {
     struct rl_alarm *alarm = self->heap.entries[0].alarm;
-    if (alarm->kind == OF_TASKLET) {
-        rl_timeheap_remove(&self->heap, alarm);
-        rl_ring_wake(tasklet_of(alarm), NULL);
-        return 0;
-    }
+    if (alarm->kind != RL_ALARM_OF_TIMER)
+        return rl_timed_fire(self, alarm);
     struct timer *timer = (struct timer *)Py_NewRef((PyObject *)timer_of(alarm));
     PyObject *given = Py_NewRef(timer->call ? timer->call : Py_None);
     PyObject *done = given == Py_None ? Py_NewRef(Py_None) : PyObject_Call(call, given, NULL);
@@ -328,7 +318,7 @@ static int timers_set_clock(PyObject *object, PyObject *clock, void *closure) {
 static int timers_traverse(PyObject *object, visitproc visit, void *arg) {
     struct rl_timers *self = (struct rl_timers *)object;
     for (size_t i = 0; i < self->heap.count; i++)
-        if (self->heap.entries[i].alarm->kind == OF_TIMER)
+        if (self->heap.entries[i].alarm->kind == RL_ALARM_OF_TIMER)
             Py_VISIT(timer_of(self->heap.entries[i].alarm));
     Py_VISIT(self->listener);
     Py_VISIT(self->clock);
@@ -340,10 +330,10 @@ static int timers_clear(PyObject *object) {
     struct rl_timers *self = (struct rl_timers *)object;
     while (self->heap.count > 0) {
         struct rl_alarm *alarm = self->heap.entries[self->heap.count - 1].alarm;
-        if (alarm->kind == OF_TIMER)
+        if (alarm->kind == RL_ALARM_OF_TIMER)
             end_timer(timer_of(alarm));
         else
-            rl_timeheap_remove(&self->heap, alarm);
+            rl_timed_forget(self, alarm);
     }
     Py_CLEAR(self->listener);
     Py_CLEAR(self->clock);
@@ -379,7 +369,7 @@ static PyObject *timers_pending(PyObject *object, PyObject *unused) {
     /* A finalizer may change the heap meanwhile. */
     for (size_t i = 0; list && i < heap->count; i++) {
         struct rl_alarm *alarm = heap->entries[i].alarm;
-        if (alarm->kind == OF_TIMER && PyList_Append(list, (PyObject *)timer_of(alarm)) < 0)
+        if (alarm->kind == RL_ALARM_OF_TIMER && PyList_Append(list, (PyObject *)timer_of(alarm)) < 0)
             Py_CLEAR(list);
     }
     return list;
@@ -424,122 +414,17 @@ static PyTypeObject timers_type = {
     .tp_getset = timers_attributes,
 };
 
-/* ---- Sleeping -------------------------------------------------------------------- */
-
-/* What a sleeping tasklet is said to wait for. Made only for who asks. */
-struct nap {
-    PyObject_HEAD
-    PyObject *seconds; /* A number; owned. */
-};
-
-static void nap_dealloc(PyObject *object) {
-    Py_DECREF(((struct nap *)object)->seconds);
-    PyObject_Free(object);
-}
-
-static PyObject *nap_repr(PyObject *object) {
-    PyObject *seconds = ((struct nap *)object)->seconds;
-    char *text = PyOS_double_to_string(PyFloat_AsDouble(seconds), 'g', 6, 0, NULL);
-    PyObject *repr = text ? PyUnicode_FromFormat("sleep(%s)", text) : NULL;
-    PyMem_Free(text);
-    return repr;
-}
-
-static PyMemberDef nap_members[] = {
-    {"seconds", T_OBJECT, offsetof(struct nap, seconds), READONLY, "What sleep() was given."},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyTypeObject nap_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "ringlet._core.Sleep",
-    .tp_doc = PyDoc_STR("What a sleeping tasklet waits for."),
-    .tp_basicsize = sizeof(struct nap),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .tp_dealloc = nap_dealloc,
-    .tp_repr = nap_repr,
-    .tp_members = nap_members,
-};
-
-/* Returns a new reference, or NULL with MemoryError set. */
-static PyObject *nap_new(PyObject *seconds) {
-    struct nap *nap = PyObject_New(struct nap, &nap_type);
-    if (nap)
-        nap->seconds = Py_NewRef(seconds);
-    return (PyObject *)nap;
-}
-
-PyObject *rl_timers_waiting_on(struct rl_tasklet *tasklet) {
-    if (!tasklet->waiting_on)
-        Py_RETURN_NONE;
-    return tasklet->alarm.place ? nap_new(tasklet->waiting_on) : Py_NewRef(tasklet->waiting_on);
-}
-
-/* rl_tasklet.unlinker. */
-static void leave_heap(struct rl_tasklet *tasklet) {
-    if (tasklet->alarm.place)
-        rl_timeheap_remove(&tasklet->ring->timers->heap, &tasklet->alarm);
-}
-
-/* Parks the running tasklet for so long. Returns as rl_ring_park. */
-static PyObject *nap(struct rl_ring *ring, double seconds, PyObject *shown) {
-    struct rl_timers *timers = rl_timers_of(ring);
-    double when;
-    if (unlikely(!timers || time_after(timers, seconds, &when) < 0))
-        return NULL;
-    struct rl_tasklet *me = ring->current;
-    if (unlikely(me == ring->hub)) {
-        PyObject *refused = nap_new(shown);
-        PyObject *nothing = refused ? rl_ring_park(ring, refused, NULL) : NULL;
-        Py_XDECREF(refused);
-        return nothing;
-    }
-    if (rl_timeheap_add(&timers->heap, &me->alarm, when) < 0)
-        return PyErr_NoMemory();
-    return rl_ring_park(ring, shown, leave_heap);
-}
-
-static PyObject *sleep_(PyObject *module, PyObject *argument) {
-    (void)module;
-    struct rl_ring *ring = rl_ring_get();
-    double seconds = ring ? PyFloat_AsDouble(argument) : -1.0;
-    if (unlikely(seconds == -1.0 && PyErr_Occurred()))
-        return NULL;
-    if (seconds == 0) {
-        if (rl_ring_yield(ring) < 0)
-            return NULL;
-        Py_RETURN_NONE;
-    }
-    if (unlikely(!(seconds > 0)))
-        return PyErr_Format(PyExc_ValueError,
-                            "cannot sleep for %R seconds: the time must not be negative", argument);
-    PyObject *shown = argument;
-    if (likely(PyFloat_CheckExact(argument)))
-        return nap(ring, seconds, argument);
-    shown = PyFloat_FromDouble(seconds);
-    PyObject *woken = shown ? nap(ring, seconds, shown) : NULL;
-    Py_XDECREF(shown);
-    return woken;
-}
-
 /* ---- The module -------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
     {"monotonic", monotonic, METH_NOARGS,
      PyDoc_STR("monotonic()\n--\n\nSeconds since some moment; never goes backwards.")},
-    {"sleep", sleep_, METH_O,
-     PyDoc_STR("sleep(seconds)\n--\n\n"
-               "Let other tasklets run for `seconds`; 0 lets each that is ready run once.\n"
-               "Infinity sleeps until somebody throws at the tasklet. It never sleeps for less;\n"
-               "a thousandth more, up to a millisecond, lets those due at nearly the same time wake\n"
-               "together. Raises ValueError for a negative number or NaN. Other threads are not held\n"
-               "up.")},
     {NULL, NULL, 0, NULL},
 };
 
 int rl_timers_init(PyObject *module) {
     if (PyModule_AddType(module, &timers_type) < 0 || PyModule_AddType(module, &timer_type) < 0 ||
-        PyModule_AddType(module, &nap_type) < 0 || PyModule_AddFunctions(module, functions) < 0)
+        PyModule_AddFunctions(module, functions) < 0)
         return -1;
     monotonic_function = PyObject_GetAttrString(module, "monotonic");
     return monotonic_function ? 0 : -1;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The timers of a hub, and sleeping, which is parking with one. A sleeper's is
-   part of its tasklet; any other is a Python object that calls something. What
-   that call does, and when timers are fired, is the hub's: see sched/hub.py.
+/* The timers of a hub. In its heap are Timers, Python objects that call something,
+   and the alarms of waits that time ends, see timed.h. What a call does, and when
+   timers are fired, is the hub's: see sched/hub.py.
 
-   Invariants, whenever Python code can run:
-     a tasklet's alarm is in its hub's heap if and only if it is parked in sleep();
-     a Timer is in the heap, which owns a reference to it, until it is cancelled, or
-     fired: what it calls has returned by then. */
+   Invariant, whenever Python code can run: a Timer is in the heap, which owns a
+   reference to it, until it is cancelled, or fired: what it calls has returned by
+   then. */
 #ifndef RL_TIMERS_H
 #define RL_TIMERS_H
 
@@ -15,10 +14,17 @@
 #include "ring.h"
 #include "timeheap.h"
 
+/* What an alarm is part of: rl_alarm.kind. */
+enum {
+    RL_ALARM_OF_TASKLET, /* That sleeps. */
+    RL_ALARM_OF_LIMIT,   /* Of a wait. */
+    RL_ALARM_OF_TIMER,
+};
+
 /* The Python object Timers. */
 struct rl_timers {
     PyObject_HEAD
-    struct rl_timeheap heap; /* Alarms of tasklets, and of Timers, which it owns. */
+    struct rl_timeheap heap; /* All alarms; it owns the Timers among them. */
     PyObject *listener;      /* Called without arguments when one is added; None or NULL for
                                 none; owned. */
     PyObject *clock;         /* What shows the time; NULL until set; owned. */
@@ -34,9 +40,9 @@ struct rl_timers *rl_timers_of(struct rl_ring *ring);
 /* Reads their clock. Returns 0, or -1 with an exception set. */
 int rl_timers_now(struct rl_timers *timers, double *now);
 
-/* What a tasklet waits for, to be shown: a new reference, None for nothing; or NULL
-   with MemoryError set. */
-PyObject *rl_timers_waiting_on(struct rl_tasklet *tasklet);
+/* When that is over which begins now and takes `seconds`. Returns 0, or -1 with an
+   exception set. */
+int rl_timers_after(struct rl_timers *timers, double seconds, double *when);
 
 /* Adds types and functions to the module. Returns 0, or -1 with an exception set. */
 int rl_timers_init(PyObject *module);

@@ -297,6 +297,23 @@ def setting_timers() -> Iterator[Callable[[], Any]]:
     assert fired[-1] == 3
 
 
+def limiting() -> Iterator[Callable[[], Any]]:
+    timers = ringlet._core.hub().timers
+    before = len(timers)
+    channel: Channel[Any] = Channel()
+    receiver, sleeper = ringlet.spawn(channel.receive), ringlet.spawn(ringlet.sleep, 0.001)
+    ringlet.schedule()
+
+    def wait() -> None:
+        assert not receiver.join(0.001)
+        sleeper.join(60)
+
+    yield wait
+    assert sleeper.join(60)
+    receiver.kill()
+    assert len(timers) == before, len(timers)
+
+
 def handing_over(receive: Callable[..., Any], channels: list[Channel[Any]]) -> Iterator[Any]:
     """What send() does not refuse is received, once.
 
@@ -394,6 +411,7 @@ SCENES = [
     selecting,
     selecting_from_buffers,
     sleeping,
+    limiting,
     setting_timers,
 ]
 

@@ -31,25 +31,6 @@ def check_timeout(seconds: float | None) -> float | None:
     return None if seconds == _FOR_EVER else seconds
 
 
-def _limit(seconds: float, waiting_on: object, raised: list[Timeout]) -> _core.Timer:
-    """Limit what the running tasklet is about to wait for, until the timer is cancelled.
-
-    The error that is raised in it is in `raised` then.
-    """
-    timer: _core.Timer = _core.hub().timers.after(
-        seconds, _expire, _core.current(), seconds, waiting_on, raised
-    )
-    return timer
-
-
-def _expire(
-    tasklet: _core.Tasklet[Any], seconds: float, waiting_on: object, raised: list[Timeout]
-) -> None:
-    error = Timeout(f"waited {seconds:g} s for {waiting_on!r}")
-    if _core.interrupt(tasklet, error):
-        raised.append(error)
-
-
 def park(
     waiting_on: object,
     unlink: Callable[[], object] | None = None,
@@ -70,11 +51,7 @@ def park(
         if unlink is not None:
             unlink()
         raise Timeout(f"{waiting_on!r} was not ready at once, and no time was given")
-    timer = _limit(seconds, waiting_on, [])
-    try:
-        return _core.park(waiting_on, unlink)
-    finally:
-        timer.cancel()
+    return _core.park_for(seconds, Timeout, waiting_on, unlink)
 
 
 def attempt(block: Callable[[], object], timeout: float | None, waiting_on: object) -> bool:
@@ -87,16 +64,4 @@ def attempt(block: Callable[[], object], timeout: float | None, waiting_on: obje
     if seconds is None:
         block()
         return True
-    if seconds <= 0:
-        return False
-    raised: list[Timeout] = []
-    timer = _limit(seconds, waiting_on, raised)
-    try:
-        block()
-    except Timeout as error:
-        if error not in raised:
-            raise
-        return False
-    finally:
-        timer.cancel()
-    return True
+    return seconds > 0 and _core.attempt(seconds, Timeout, waiting_on, block)
