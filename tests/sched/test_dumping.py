@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from ringlet import Channel, Tasklet, dump, spawn
+from ringlet.sync import Lock
 from ringlet.testing import run_until_blocked
 from tests.support.isolated import run_isolated
 
@@ -53,6 +54,40 @@ def test_tasklets_of_all_threads_are_in_it() -> None:
     assert "thread the other one: 1 parked, 1 running" in text
     assert "tasklet far away at" in text
     assert "done.wait()" in text
+
+
+def test_a_circle_through_two_threads_is_named() -> None:
+    locks = {name: Lock() for name in ("one", "two")}
+    both_hold = threading.Barrier(3)
+
+    def hold_and_want(mine: str, other: str) -> None:
+        def body() -> None:
+            with locks[mine]:
+                both_hold.wait()
+                with locks[other]:
+                    pass
+
+        tasklet = Tasklet(body, name=f"holder of {mine}").start()
+        run_until_blocked()
+        both_hold.wait()
+        both_hold.wait()
+        tasklet.kill()
+
+    threads = [
+        threading.Thread(target=hold_and_want, args=args)
+        for args in (("one", "two"), ("two", "one"))
+    ]
+    for thread in threads:
+        thread.start()
+    both_hold.wait()
+    both_hold.wait()
+    text = text_of_dump()
+    both_hold.wait()
+    for thread in threads:
+        thread.join()
+    _, circle = text.split("these wait for each other in a circle:\n")
+    found = re.findall(r"^  tasklet holder of (\w+) at ", circle, re.MULTILINE)
+    assert found in (["one", "two"], ["two", "one"])
 
 
 def test_a_thread_without_tasklets_is_shown_with_its_stack() -> None:

@@ -10,6 +10,7 @@ from ringlet import Channel, Tasklet, current, greenlet, schedule, spawn
 from ringlet.sched import wait
 from ringlet.sched.picture import Picture, own_ring
 from ringlet.sched.words import seconds_in_words
+from ringlet.sync import Lock
 from ringlet.testing import run_until_blocked
 
 pytestmark = pytest.mark.ringlet
@@ -81,6 +82,23 @@ def test_a_lock_may_be_held_by_a_thread_of_which_only_the_name_is_known() -> Non
         assert "waits for <latch>, held by Thread-7" in tree()
 
 
+def test_a_real_lock_names_its_holder_once() -> None:
+    lock = Lock()
+
+    def hold() -> None:
+        with lock:
+            wait.park("nothing")
+
+    holder, waiter = spawn(hold), spawn(lock.acquire)
+    run_until_blocked()
+    assert tree().count("held by") == 1
+    assert re.search(
+        r"\+- tasklet Lock\.acquire.*held by .*hold.*\n   \+- tasklet .*hold, ", tree()
+    )
+    for tasklet in (waiter, holder):
+        tasklet.kill()
+
+
 def test_members_stand_below_who_waits_for_their_group() -> None:
     group = Latch()
     with parked(host=group, child=Latch(), other=Latch()) as tasklets:
@@ -98,11 +116,11 @@ def test_a_circle_is_named_once_with_what_each_waits_for() -> None:
         latch.holder = tasklets["b"]
         picture = Picture([own_ring()])
         assert picture.circles() == [[tasklets["a"], tasklets["b"]]]
-        (line,) = picture.circle_lines()
-        assert re.sub(r" at 0x\w+", "", line) == (
-            "circle: tasklet a waits for <latch>, held by tasklet b; "
-            "tasklet b waits for the end of tasklet a"
-        )
+        assert [re.sub(r" at 0x\w+", "", line) for line in picture.circle_lines()] == [
+            "these wait for each other in a circle:",
+            "  tasklet a waits for <latch>, held by tasklet b",
+            "  tasklet b waits for the end of tasklet a",
+        ]
         assert tree().count("tasklet a, parked") == 1
         assert tree().count("tasklet b, parked") == 1
 

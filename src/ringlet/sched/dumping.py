@@ -9,7 +9,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, TextIO
 
-from ringlet.sched.picture import Picture, rings, threads_without_tasklets
+from ringlet.sched.picture import Picture, rings
+from ringlet.sched.stacks import other_threads
 
 __all__ = ("dump", "dump_on_signal", "picture_text")
 
@@ -36,7 +37,7 @@ def picture_text(limit: int = _FRAMES_SHOWN) -> str:
     lines = [f"--- ringlet: {count} tasklets, process {os.getpid()}, {time.strftime('%X')}"]
     lines += picture.circle_lines()
     lines += picture.tree_lines()
-    lines += threads_without_tasklets(everywhere, limit)
+    lines += other_threads({ring.ident for ring in everywhere}, limit)
     return "\n".join([*lines, "---", ""])
 
 

@@ -4,25 +4,20 @@ It is taken while other threads run on, so each line is true by itself, but two 
 different moments. Only the list of tasklets is of one moment; see rings() in the core.
 """
 
-import os
 import sys
-import threading
-import traceback
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from itertools import takewhile
-from types import FrameType
 from typing import Any, NamedTuple
 
 from ringlet import _core
+from ringlet.sched import stacks
 from ringlet.sched.words import label, seconds_in_words, target_in_words
 
-__all__ = ("Picture", "Ring", "describe", "own_ring", "rings", "threads_without_tasklets")
+__all__ = ("Picture", "Ring", "describe", "own_ring", "rings")
 
 _Tasklet = _core.Tasklet[Any]
 
-_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
-_FRAMES_SHOWN = 8
 # So many that stand at the same place are shown one by one; the rest is counted.
 _ALIKE_SHOWN = 10
 # Deeper trees are not indented further.
@@ -76,7 +71,7 @@ class _Node(NamedTuple):
 class Picture:
     """Who waits for whom among the tasklets of `rings`."""
 
-    def __init__(self, rings: Iterable[Ring], limit: int = _FRAMES_SHOWN) -> None:
+    def __init__(self, rings: Iterable[Ring], limit: int = stacks.FRAMES_SHOWN) -> None:
         self.rings = list(rings)
         #: How many calls of each stack are shown; 0 for no stacks at all.
         self.limit = limit
@@ -126,11 +121,11 @@ class Picture:
         return found
 
     def circle_lines(self) -> list[str]:
-        """Each circle in words, on a line of its own."""
+        """Each circle in words."""
         lines = []
         for circle in self.circles():
-            words = [f"{label(tasklet)} waits for {_reason(tasklet)}" for tasklet in circle]
-            lines.append("circle: " + "; ".join(words))
+            lines.append("these wait for each other in a circle:")
+            lines += [f"  {label(tasklet)} waits for {_reason(tasklet)}" for tasklet in circle]
         return lines
 
     def tree_lines(self) -> list[str]:
@@ -213,24 +208,24 @@ class Picture:
         name = "" if stack else tasklet.name
         return (name, tasklet.state, type(tasklet.waiting_on), stack)
 
-    def stack(self, tasklet: _Tasklet) -> list[tuple[FrameType, int]]:
+    def stack(self, tasklet: _Tasklet) -> stacks.Stack:
         """Its calls with their line numbers, the innermost first; empty when it has none.
 
         How ringlet waits is left out: what was called is told by the line that calls it.
         """
         ident = self._running.get(id(tasklet))
         frame = tasklet.frame if ident is None else sys._current_frames().get(ident)
-        found = list(_walk(frame))
+        found = list(stacks.walk(frame))
         own = tasklet.greenlet
         if ident is None and own is not None and own.gr_frame is not frame:
             # It waits in a raw greenlet; what has switched there is part of it.
-            found += _walk(own.gr_frame)
-        inside = len(list(takewhile(_is_ours, found))) if ident is None else 0
+            found += stacks.walk(own.gr_frame)
+        inside = len(list(takewhile(stacks.is_ours, found))) if ident is None else 0
         return found[inside:] or found
 
     def describe(self, tasklet: _Tasklet) -> list[str]:
         """A tasklet, what it waits for, and where: several lines, the innermost call last."""
-        return [self._headline(tasklet), *_stack_lines(self.stack(tasklet), self.limit)]
+        return [self._headline(tasklet), *stacks.lines_of(self.stack(tasklet), self.limit)]
 
     def _headline(self, tasklet: _Tasklet) -> str:
         words = [label(tasklet), tasklet.state]
@@ -242,20 +237,10 @@ class Picture:
         return ", ".join(words)
 
 
-def describe(tasklet: _Tasklet, limit: int = _FRAMES_SHOWN) -> str:
+def describe(tasklet: _Tasklet, limit: int = stacks.FRAMES_SHOWN) -> str:
     """A tasklet of any thread, what it waits for, and where."""
     of_its_thread = [ring for ring in rings() if ring.ident == tasklet.thread_ident]
     return "\n".join(Picture(of_its_thread, limit).describe(tasklet))
-
-
-def threads_without_tasklets(known: Iterable[Ring], limit: int = _FRAMES_SHOWN) -> Iterator[str]:
-    """The other threads of the process, and where each stands."""
-    idents = {ring.ident for ring in known}
-    frames = sys._current_frames()
-    for thread in threading.enumerate():
-        if thread.ident is not None and thread.ident not in idents:
-            yield f"thread {thread.name}: no tasklets"
-            yield from _stack_lines(list(_walk(frames.get(thread.ident))), limit)
 
 
 def _holder(target: object) -> object:
@@ -271,9 +256,11 @@ def _reason(tasklet: _Tasklet) -> str:
     target = tasklet.waiting_on
     holder = _holder(target)
     words = target_in_words(target)
-    if isinstance(holder, _core.Tasklet):
-        return f"{words}, held by {label(holder)}"
-    return words if holder is None else f"{words}, held by {holder}"
+    if holder is None:
+        return words
+    who = label(holder) if isinstance(holder, _core.Tasklet) else str(holder)
+    # Most say it themselves.
+    return words if f"held by {who}" in words else f"{words}, held by {who}"
 
 
 def _add_below(top: _Tasklet, children: dict[int, list[_Tasklet]], below: set[int]) -> None:
@@ -292,23 +279,3 @@ def _count(ring: Ring) -> str:
     if ring.current is ring.hub_tasklet:
         words += "; none has the turn"
     return words
-
-
-def _is_ours(entry: tuple[FrameType, int]) -> bool:
-    return entry[0].f_code.co_filename.startswith(_PACKAGE)
-
-
-def _walk(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
-    while frame is not None:
-        # The frame of a thread that runs may be between two lines.
-        yield frame, frame.f_lineno or 0
-        frame = frame.f_back
-
-
-def _stack_lines(stack: list[tuple[FrameType, int]], limit: int) -> list[str]:
-    summary = traceback.StackSummary.extract(iter(stack[:limit]), limit=limit, lookup_lines=False)
-    summary.reverse()
-    lines = [f"  {line}" for entry in summary.format() for line in entry.splitlines()]
-    if len(stack) > limit > 0:
-        lines.insert(0, f"    {len(stack) - limit} more calls outside of these")
-    return lines
