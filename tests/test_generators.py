@@ -1,13 +1,23 @@
 """Generators without yield, beside what Python's own do."""
 
+import collections.abc
+import concurrent.futures
+import contextlib
 import contextvars
 import gc
+import sys
 import threading
+import traceback
+from collections.abc import Iterator
 
 import pytest
 
 from ringlet import (
     Channel,
+    GreenletError,
+    GreenletExit,
+    TaskletExit,
+    current,
     generator,
     greenlet,
     iterate,
@@ -240,3 +250,261 @@ def test_one_that_yields_from_a_greenlet_of_its_body_is_freed_where_it_is_droppe
     assert next(values) == "from inside"
     del values
     assert ended == ["inside"]
+
+
+Tree = tuple["Tree | None", int, "Tree | None"]
+NODES = 100_000
+
+
+def balanced(low: int, high: int) -> Tree | None:
+    """A tree of the numbers from low to high - 1, as flat as can be."""
+    if low >= high:
+        return None
+    middle = (low + high) // 2
+    return balanced(low, middle), middle, balanced(middle + 1, high)
+
+
+def visit(tree: Tree | None) -> None:
+    if tree:
+        left, number, right = tree
+        visit(left)
+        yield_(number)
+        visit(right)
+
+
+@generator
+def nested(tree: Tree | None) -> None:
+    """The same with a generator for each node, each of which asks those below it."""
+    if tree:
+        left, number, right = tree
+        yield_from(nested(left))
+        yield_(number)
+        yield_from(nested(right))
+
+
+@pytest.mark.parametrize("walk", [generator(visit), nested])
+def test_a_tree_of_100_000_nodes_is_walked_in_order(walk) -> None:
+    assert list(walk(balanced(0, NODES))) == list(range(NODES))
+
+
+def test_calls_may_be_100_000_deep() -> None:
+    def descend(number: int) -> None:
+        yield_(number)
+        if number:
+            descend(number - 1)
+
+    with recursion_limit(NODES + 1000):
+        assert list(iterate(descend, NODES)) == list(range(NODES, -1, -1))
+        half_way = iterate(descend, NODES)
+        while next(half_way) > NODES // 2:
+            pass
+        half_way.close()
+
+
+@contextlib.contextmanager
+def recursion_limit(depth: int) -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_generators_that_ask_each_other_may_be_10_000_deep() -> None:
+    ended = []
+
+    @generator
+    def level(depth: int) -> None:
+        try:
+            yield_from(level(depth - 1)) if depth else yield_("bottom")
+        finally:
+            ended.append(depth)
+
+    values = level(10_000)
+    assert next(values) == "bottom"
+    with pytest.raises(KeyError):
+        values.throw(KeyError)
+    assert ended == list(range(10_001))
+    values = level(10_000)
+    assert next(values) == "bottom"
+    del values
+    assert ended[10_001:] == list(range(10_001))
+
+
+def test_a_call_with_wrong_arguments_is_refused_at_the_first_step() -> None:
+    values = count_down(1, 2)
+    with pytest.raises(TypeError, match="positional argument"):
+        next(values)
+    assert list(values) == []
+
+
+def test_methods_can_be_generators() -> None:
+    class Box:
+        def __init__(self, *content: str) -> None:
+            self.content = content
+
+        @generator
+        def __iter__(self) -> None:
+            """Each thing."""
+            for each in self.content:
+                yield_(each)
+
+    assert list(Box("pen", "ink")) == ["pen", "ink"]
+    assert Box.__iter__.__doc__ == "Each thing."
+
+
+def test_it_passes_for_a_generator() -> None:
+    values = count_down(1)
+    assert isinstance(values, collections.abc.Generator)
+    assert iter(values) is values
+    name = count_down.__qualname__
+    assert repr(values) == f"<generator {name} new>"
+    next(values)
+    assert repr(values) == f"<generator {name} suspended>"
+    assert list(values) == []
+    assert repr(values) == f"<generator {name} finished>"
+
+
+def test_throwing_into_one_that_has_not_begun_ends_it() -> None:
+    began = []
+    values = iterate(began.append, "began")
+    with pytest.raises(KeyError, match="early"):
+        values.throw(KeyError, "early")
+    assert list(values) == began == []
+    with pytest.raises(KeyError, match="late"):
+        values.throw(KeyError("late"))
+
+
+@pytest.mark.parametrize(
+    "error", [GreenletExit, StopAsyncIteration, KeyboardInterrupt, TaskletExit]
+)
+def test_what_is_thrown_and_not_caught_comes_back(error) -> None:
+    values = iterate(yield_, 1)
+    next(values)
+    thrown = error("thrown")
+    with pytest.raises(error) as caught:
+        values.throw(thrown)
+    assert caught.value is thrown
+    assert list(values) == []
+
+
+def test_the_traceback_leads_into_the_body() -> None:
+    def fails() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        next(iterate(fails))
+    names = [entry.name for entry in traceback.extract_tb(caught.tb)]
+    assert (names[0], names[-1]) == (
+        "test_the_traceback_leads_into_the_body",
+        "fails",
+    )
+
+
+def test_closing_gives_what_the_body_returned_for_it() -> None:
+    def body() -> str:
+        try:
+            yield_(1)
+        except GeneratorExit:
+            return "last words"
+
+    values = iterate(body)
+    next(values)
+    assert values.close() == "last words"
+    assert values.close() is None
+
+
+def test_the_handled_exception_of_the_consumer_is_not_the_bodys() -> None:
+    def body() -> None:
+        yield_(sys.exception())
+        try:
+            raise KeyError
+        except KeyError:
+            yield_(type(sys.exception()))
+
+    values = iterate(body)
+    try:
+        raise LookupError
+    except LookupError as error:
+        next(values)
+        assert next(values) is KeyError
+        handled = sys.exception(), error
+    assert handled[0] is handled[1]
+    assert list(values) == []
+
+
+def test_one_in_a_cycle_is_ended_by_the_collector() -> None:
+    ended = []
+
+    def body() -> None:
+        try:
+            yield_(1)
+        finally:
+            ended.append("ended")
+
+    cycle: list[object] = [iterate(body)]
+    assert next(cycle[0]) == 1
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+    assert ended == ["ended"]
+
+
+def test_a_consumer_that_is_killed_while_the_body_blocks_ends_the_body_first() -> None:
+    ended = []
+
+    @generator
+    def body() -> None:
+        try:
+            yield_(Channel().receive())
+        finally:
+            ended.append("body")
+
+    def consume() -> None:
+        try:
+            list(body())
+        finally:
+            ended.append("consumer")
+
+    consumer = spawn(consume)
+    schedule()
+    consumer.kill()
+    assert ended == ["body", "consumer"]
+
+
+def test_the_body_is_part_of_the_tasklet_that_asks() -> None:
+    values = iterate(lambda: [yield_(current()) for _ in range(2)])
+    first, second = spawn(next, values), spawn(next, values)
+    assert (first.result(), second.result()) == (first, second)
+    values.close()
+
+
+def in_a_thread(work):
+    """What `work()` returns or raises in a thread of its own."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+def test_one_begins_in_the_thread_that_takes_the_first_value() -> None:
+    values = count_down(3)
+    assert in_a_thread(lambda: list(values)) == [3, 2, 1]
+    assert in_a_thread(lambda: list(iterate(visit, balanced(0, 100)))) == list(range(100))
+
+
+def test_another_thread_is_refused_and_changes_nothing() -> None:
+    values = count_down(2)
+    assert next(values) == 2
+    for work in (lambda: next(values), lambda: values.throw(KeyError), values.close):
+        with pytest.raises((GreenletError, ValueError), match="thread"):
+            in_a_thread(work)
+    assert list(values) == [1]
+
+
+def test_bodies_in_other_threads_block_and_are_woken_from_here() -> None:
+    channel = Channel()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(lambda: list(iterate(lambda: [yield_(word) for word in channel])))
+        channel.send_sequence("abc")
+        channel.close()
+        assert heard.result() == ["a", "b", "c"]

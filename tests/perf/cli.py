@@ -21,6 +21,7 @@ QUESTIONS = (
     "memory",
     "yield_",
     "channel",
+    "generators",
     "timers",
     "growth",
     "echo",

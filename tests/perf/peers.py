@@ -8,6 +8,7 @@ from importlib import metadata
 DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "ringlet": ("ringlet",),
     "greenlet": ("greenlet",),
+    "its recipe on ringlet": ("ringlet",),
     "gevent": ("gevent",),
     "eventlet": ("eventlet",),
     "asyncio on uvloop": ("uvloop",),
