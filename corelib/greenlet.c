@@ -280,11 +280,14 @@ static int prepare(struct rl_thread *thread, struct rl_stack *running, struct rl
 static PyObject *__attribute__((noinline))
 cross_copying(struct rl_thread *thread, PyGreenlet *to, PyObject *value) {
     struct rl_stack *stack = &to->impl->stack;
-    rl_stack_prefetch(stack);
-    __builtin_prefetch((char *)to->impl + 64);
-    __builtin_prefetch((char *)to->impl + 128);
-    __builtin_prefetch(to->impl->py.top - 8);
-    __builtin_prefetch(to->impl->py.top - 16);
+    /* Two that take turns in one slot have all that in the cache. */
+    if (stack->slot != thread->current->impl->stack.slot) {
+        rl_stack_prefetch(stack);
+        __builtin_prefetch((char *)to->impl + 64);
+        __builtin_prefetch((char *)to->impl + 128);
+        __builtin_prefetch(to->impl->py.top - 8);
+        __builtin_prefetch(to->impl->py.top - 16);
+    }
     if (prepare(thread, &thread->current->impl->stack, stack) < 0) {
         Py_XDECREF(value);
         refuse_room(thread, to);

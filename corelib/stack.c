@@ -373,7 +373,6 @@ static void trade_copy(struct rl_stacks *stacks, struct rl_stack *stack) {
 /* Copies the occupant of a slot out. Its copy buffer is large enough. */
 static void evict(struct rl_stacks *stacks, struct rl_stack *stack) {
     size_t bytes = rl_stack_live_bytes(stack);
-    trade_copy(stacks, stack);
     copy_bytes(stack->copy, rl_stack_low(stack), bytes);
     stack->copied = bytes;
     stack->slot->occupant = NULL;
@@ -410,7 +409,11 @@ static void *settle(void *argument) {
         return to->sp;
     if (slot->occupant == to)
         return to->sp;
+    /* The one that is left has its buffer in the cache: it came from there lately. */
+    int trades = slot->occupant && slot->occupant != from;
     if (slot->occupant) {
+        if (trades)
+            trade_copy(stacks, slot->occupant);
         evict(stacks, slot->occupant);
         trim(slot, to->sp ? rl_stack_low(to) : slot->base, slot->base - slot->evicted);
     }
@@ -422,7 +425,8 @@ static void *settle(void *argument) {
         copy_bytes(rl_stack_low(to), to->copy, to->copied);
         to->copied = 0;
         stacks->restored(to);
-        trade_copy(stacks, to);
+        if (trades)
+            trade_copy(stacks, to);
         if (to->capacity > 4 * KEPT_COPY)
             free_copy(to);
     }

@@ -54,9 +54,9 @@ struct rl_stacks {
     struct rl_slot *free;        /* Mapped slots that were emptied. */
     size_t slot_bytes;           /* Size of a slot's mapping, guard page included. */
     char *scratch;               /* Highest address of the stack that copying runs on. */
-    char *spare;                 /* The small copy buffer that was last copied from. The next stack
-                                    that leaves its slot trades its own for this one, which unlike
-                                    that is still in the cache. NULL: there is none. */
+    char *spare;                 /* A small copy buffer that was copied from lately, or NULL. A stack
+                                    that must leave its slot for others to meet there trades its own
+                                    for this one, which unlike that is still in the cache. */
     int hard;                    /* Evict at every switch and poison what is left behind. */
     struct rl_slot *pinned;      /* Must keep the bytes it has, for somebody else points into them;
                                     NULL when there is none. See rl_stacks_pin. */
