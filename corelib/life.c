@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How tasklets and rings begin and end. */
 #include "ring.h"
+#include "scope.h"
 #include "timers.h"
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
@@ -120,6 +121,8 @@ static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject 
     }
     if (unlikely(tasklet != ring->current && tasklet->resume))
         rl_ring_detach(tasklet);
+    if (unlikely(tasklet->scopes || tasklet->cancelling || tasklet->raising))
+        rl_cancel_forget(tasklet);
     while (unlikely(tasklet->error != NULL))
         Py_CLEAR(tasklet->error); /* Thrown at it too late. */
     settle(ring, tasklet, result, error, traceback);
@@ -171,6 +174,7 @@ static PyObject *tasklet_run(PyGreenlet *self, PyObject *args) {
         tasklet->error = NULL;
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);
+        Py_CLEAR(tasklet->raising);
     } else if (unlikely(args == NULL)) {
         /* Set by the callback of settrace(), called on arrival. */
     } else if (unlikely(tasklet->kwargs != NULL)) {
@@ -265,6 +269,7 @@ static void end_tasklet(struct rl_ring *ring, struct rl_tasklet *tasklet, int ma
     if (!error)
         PyErr_Clear();
     Py_CLEAR(tasklet->error);
+    rl_cancel_forget(tasklet);
     settle(ring, tasklet, NULL, error, NULL);
     depart(ring, tasklet);
 }

@@ -10,6 +10,7 @@
 #include "netio.h"
 #include "pystate.h"
 #include "ring.h"
+#include "scope.h"
 #include "switch/switch.h"
 #include "thread.h"
 #include "timed.h"
@@ -57,6 +58,7 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
                   rl_ring_init(fresh) < 0 || rl_tasklet_init(fresh) < 0 ||
                   rl_turns_init(fresh) < 0 || rl_slices_init(fresh) < 0 ||
                   rl_timers_init(fresh) < 0 || rl_timed_init(fresh) < 0 ||
+                  rl_scope_init(fresh) < 0 ||
                   rl_inspect_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
                   rl_lock_init(fresh) < 0 || rl_semaphore_init(fresh) < 0 ||
                   rl_event_init(fresh) < 0 ||

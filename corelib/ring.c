@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ring.h"
+#include "scope.h"
 #include "timed.h"
 
 #include <unistd.h>
@@ -193,10 +194,12 @@ void rl_ring_do_slow(struct rl_ring *ring) {
     PyErr_Restore(type, value, traceback);
 }
 
-/* Sets `error` (stolen) as the exception, in place of one that may be set. */
-static void raise(PyObject *error) {
+/* Sets the `error` of the running tasklet (stolen) as the exception, in place of one
+   that may be set. */
+static void raise(struct rl_tasklet *me, PyObject *error) {
     PyErr_SetObject((PyObject *)Py_TYPE(error), error);
     Py_DECREF(error);
+    Py_CLEAR(me->raising); /* Something that others hold, too. */
 }
 
 /* The rest of give_way_to and of wait when things went otherwise than expected.
@@ -221,7 +224,7 @@ static int __attribute__((noinline)) arrive_otherwise(struct rl_ring *ring, stru
     me->error = me->value = NULL;
     Py_XDECREF(value);
     if (error)
-        raise(error);
+        raise(me, error);
     return -1;
 }
 
@@ -243,7 +246,7 @@ static int give_way_to(struct rl_ring *ring, struct rl_tasklet *next, int may_st
         rl_ring_do_slow(ring);
     if (likely(error == NULL))
         return 0;
-    raise(error);
+    raise(me, error);
     return -1;
 }
 
@@ -281,7 +284,7 @@ static PyObject *wait(struct rl_ring *ring, struct rl_tasklet *me) {
         rl_ring_do_slow(ring);
     if (unlikely(error != NULL)) {
         Py_XDECREF(value);
-        raise(error);
+        raise(me, error);
         return NULL;
     }
     return value ? value : Py_NewRef(Py_None);
@@ -289,15 +292,26 @@ static PyObject *wait(struct rl_ring *ring, struct rl_tasklet *me) {
 
 /* ---- Giving way and parking ---------------------------------------------- */
 
+/* Raises what the running tasklet is to be cancelled by, unless that is for a block
+   that it is not in, or shielded. Returns whether it did. */
+static int __attribute__((noinline))
+raise_cancellation(struct rl_ring *ring, struct rl_tasklet *me) {
+    PyObject *error = rl_cancel_take(me, ring->thread->current);
+    if (!error)
+        return 0;
+    raise(me, error);
+    return 1;
+}
+
 /* Whether the running tasklet must not wait, and why: then the error is set. */
 static inline int may_not_wait(struct rl_ring *ring, PyObject *waiting_on) {
     struct rl_tasklet *me = ring->current;
-    if (likely(me != ring->hub && !ring->barred && !me->error))
+    if (likely(me != ring->hub && !ring->barred && !me->error && !me->cancelling))
         return 0;
     if (me->error) {
         PyObject *error = me->error;
         me->error = NULL;
-        raise(error);
+        raise(me, error);
     } else if (ring->closing) {
         PyErr_Format(rl_tasklet_error, "cannot block in %R: its thread is ending",
                      (PyObject *)me);
@@ -305,14 +319,16 @@ static inline int may_not_wait(struct rl_ring *ring, PyObject *waiting_on) {
         PyErr_SetString(PyExc_RuntimeError, "Recursive scheduler call due to callbacks!");
     } else if (ring->trapped && me != ring->hub) {
         PyErr_SetString(PyExc_RuntimeError, "switch_trap");
-    } else if (waiting_on) {
+    } else if (me == ring->hub && waiting_on) {
         PyErr_Format(rl_tasklet_error,
                      "cannot wait for %R in the hub: signal handlers, finalizers and callbacks that "
                      "run there must not block; spawn a tasklet for it", waiting_on);
-    } else {
+    } else if (me == ring->hub) {
         PyErr_SetString(rl_tasklet_error,
                         "cannot block in the hub: signal handlers, finalizers and callbacks that "
                         "run there must not block; spawn a tasklet for it");
+    } else {
+        return raise_cancellation(ring, me);
     }
     return 1;
 }
@@ -327,7 +343,12 @@ int rl_ring_yield(struct rl_ring *ring) {
         return -1;
     }
     struct rl_tasklet *next = next_turn(ring, me->next);
-    return next == me ? 0 : give_way_to(ring, next, 0);
+    if (next == me)
+        return 0;
+    int result = give_way_to(ring, next, 0);
+    if (unlikely(me->cancelling && result == 0) && raise_cancellation(ring, me))
+        return -1;
+    return result;
 }
 
 PyObject *rl_ring_park(struct rl_ring *ring, PyObject *waiting_on,
@@ -483,7 +504,9 @@ int rl_ring_throw_later(struct rl_tasklet *tasklet, PyObject *error) {
     if (tasklet->state != RL_TASKLET_READY && !elsewhere)
         return 0;
     PyObject *before = tasklet->error;
-    if (before && !PyErr_GivenExceptionMatches(before, PyExc_Exception))
+    if (tasklet->raising && tasklet->raising != Py_None)
+        rl_cancel_put_back(tasklet);
+    else if (before && !PyErr_GivenExceptionMatches(before, PyExc_Exception))
         return 1;
     tasklet->error = Py_NewRef(error);
     Py_XDECREF(before);
@@ -533,6 +556,7 @@ void rl_ring_detach(struct rl_tasklet *tasklet) {
     tasklet->state = RL_TASKLET_RUNNING;
     come_back(tasklet);
     rl_ring_end_wait(tasklet, 1);
+    rl_cancel_put_back(tasklet);
     PyObject *value = tasklet->value, *pending = tasklet->error;
     tasklet->value = tasklet->error = NULL;
     Py_XDECREF(value);

@@ -36,6 +36,7 @@ enum rl_tasklet_state {
 };
 
 struct rl_ring;
+struct rl_scope;
 struct rl_descriptors;
 struct rl_select;
 
@@ -66,6 +67,11 @@ struct rl_tasklet {
     PyObject *value;                /* What its wait returns; at the end its result. Owned or NULL. */
     PyObject *error;                /* The exception its wait raises, its next one while it runs; at the
                                        end what it ended with. Owned or NULL. */
+    PyObject *raising;              /* Whose cancellation `error` is: a scope or the tasklet itself;
+                                       None when it is that of a kill; else NULL. Owned. */
+    PyObject *cancellation;         /* What is still to be raised because it was cancelled; owned or
+                                       NULL. */
+    struct rl_scope *scopes;        /* Those it has entered, the innermost one; owned. See scope.h. */
     PyObject *traceback;            /* Of the exception it ended with, as it was then; owned or NULL. */
     PyObject *waiting_on;           /* While parked: what for, to be shown; owned or NULL. */
     struct rl_alarm alarm;          /* In its hub's timers while it sleeps, see timed.h; waiting_on
@@ -84,6 +90,7 @@ struct rl_tasklet {
                                        receiver shall raise. */
     unsigned char given;            /* It has been taken out of a queue because it got what it waits
                                        for there, see waiters.h. */
+    unsigned char cancelling;       /* Some cancellation is pending, of itself or of a scope. */
     unsigned watched;               /* How many wait in result(): they will see its error. */
     double since;                   /* While parked: when it did, at the latest; see rl_ring.now. */
 };

@@ -6,6 +6,7 @@
 #include <structmember.h>
 
 #include "ring.h"
+#include "scope.h"
 #include "timed.h"
 
 /* ---- Construction and destruction ------------------------------------------- */
@@ -58,6 +59,9 @@ static int tasklet_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->joiners);
     Py_VISIT(self->callbacks);
     Py_VISIT(self->owner);
+    Py_VISIT(self->raising);
+    Py_VISIT(self->cancellation);
+    Py_VISIT(self->scopes);
     return 0;
 }
 
@@ -79,6 +83,9 @@ static int tasklet_clear(PyObject *object) {
     Py_CLEAR(self->joiners);
     Py_CLEAR(self->callbacks);
     Py_CLEAR(self->owner);
+    Py_CLEAR(self->raising);
+    Py_CLEAR(self->cancellation);
+    Py_CLEAR(self->scopes);
     return 0;
 }
 
@@ -253,6 +260,29 @@ static PyObject *tasklet_await_start(PyObject *object, PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
+/* Checks the argument of a method that raises something in a tasklet. Returns 0, or -1
+   with TypeError set. */
+static int check_error(const char *method, PyObject *error) {
+    if (PyExceptionInstance_Check(error))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s() wants an exception instance, not %s", method,
+                 Py_TYPE(error)->tp_name);
+    return -1;
+}
+
+static PyObject *tasklet_cancel(PyObject *object, PyObject *error) {
+    if (check_error("_cancel", error) < 0)
+        return NULL;
+    rl_cancel((struct rl_tasklet *)object, Py_NewRef(error));
+    Py_RETURN_NONE;
+}
+
+static PyObject *tasklet_kill(PyObject *object, PyObject *error) {
+    if (check_error("_kill", error) < 0)
+        return NULL;
+    return PyBool_FromLong(rl_kill((struct rl_tasklet *)object, error));
+}
+
 /* Takes the running tasklet off the list of those that wait for an end. */
 static void leave_joiners(struct rl_tasklet *waiter) {
     struct rl_tasklet *target = (struct rl_tasklet *)waiter->waiting_on;
@@ -293,6 +323,13 @@ static PyMethodDef tasklet_methods[] = {
     {"_await_start", (PyCFunction)(void (*)(void))tasklet_await_start, METH_FASTCALL,
      PyDoc_STR("_await_start(waiting_on, unlink)\n--\n\n"
                "Say what will start a new tasklet; unlink() is called if it is discarded before.")},
+    {"_cancel", tasklet_cancel, METH_O,
+     PyDoc_STR("_cancel(error)\n--\n\n"
+               "Raise error in it where it blocks, or the next time it does, unless it is being\n"
+               "cancelled or killed already. One that has not run ends with it. From any thread.")},
+    {"_kill", tasklet_kill, METH_O,
+     PyDoc_STR("_kill(error)\n--\n\n"
+               "Like throw(), in place of whatever else was to be raised in it, shields or not.")},
     {"_await_end", tasklet_await_end, METH_NOARGS,
      PyDoc_STR("_await_end()\n--\n\nPark until this tasklet has ended.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Tasklet[type of its result]"},

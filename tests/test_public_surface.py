@@ -20,7 +20,7 @@ SURFACE = {
         *("get_include", "getcurrent", "gettrace", "greenlet", "settrace"),
         # tasklets
         *("Tasklet", "call_threadsafe", "current", "dump", "excepthook", "main", "run", "schedule"),
-        *("sleep", "spawn", "spawn_later", "tasklets"),
+        *("shield", "sleep", "spawn", "spawn_later", "tasklets", "timeout"),
         # channels, generators
         *("Channel", "Selection", "select"),
         *("generator", "iterate", "yield_", "yield_from"),

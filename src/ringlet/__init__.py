@@ -36,10 +36,12 @@ from ringlet.sched import (
     main,
     run,
     schedule,
+    shield,
     sleep,
     spawn,
     spawn_later,
     tasklets,
+    timeout,
 )
 from ringlet.version import VERSION
 
@@ -76,10 +78,12 @@ __all__ = (
     "schedule",
     "select",
     "settrace",
+    "shield",
     "sleep",
     "spawn",
     "spawn_later",
     "tasklets",
+    "timeout",
     "yield_",
     "yield_from",
 )

@@ -6,7 +6,14 @@ Not errors at all but the way a greenlet or tasklet is told to end: GreenletExit
 Cancelled. These derive from BaseException, so that `except Exception` does not swallow them.
 """
 
-from ringlet._core import ChannelClosed, GreenletError, GreenletExit, TaskletError, WouldBlock
+from ringlet._core import (
+    Cancelled,
+    ChannelClosed,
+    GreenletError,
+    GreenletExit,
+    TaskletError,
+    WouldBlock,
+)
 
 __all__ = (
     "Cancelled",
@@ -29,12 +36,13 @@ class Deadlock(RuntimeError):
 
 
 class Timeout(TimeoutError):
-    """The time given for an operation was over before it could be done; nothing was done."""
+    """The time given for an operation was over before it could be done; nothing was done.
+
+    When it is the time of a block, `scope` is its timeout(); else None.
+    """
+
+    scope: object = None
 
 
 class TaskletExit(BaseException):
     """Raised in a tasklet by kill(). A tasklet that ends with it ends in silence."""
-
-
-class Cancelled(BaseException):
-    """Raised in a tasklet that somebody has cancelled. One that ends with it ends in silence."""

@@ -14,6 +14,7 @@ from ringlet.sched.tasklet import (
     spawn_later,
     tasklets,
 )
+from ringlet.sched.timeout import shield, timeout
 from ringlet.sched.wait import schedule, sleep
 
 __all__ = (
@@ -26,10 +27,12 @@ __all__ = (
     "main",
     "run",
     "schedule",
+    "shield",
     "sleep",
     "spawn",
     "spawn_later",
     "tasklets",
+    "timeout",
 )
 
 install()

@@ -35,7 +35,7 @@ def end_all() -> None:
     # A clock that a test has put in its place might never get to the deadline.
     hub.clock = SystemClock()
     for tasklet in _core.living():
-        _core.throw(tasklet, TaskletExit())
+        tasklet._kill(TaskletExit())
     try:
         hub.last_moment = hub.clock.time() + PATIENCE
         while others := _others():

@@ -4,7 +4,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 
 from ringlet import _core
 from ringlet.errors import (
@@ -39,8 +39,8 @@ class Tasklet(_core.Tasklet[T_co]):
     """Tasklet(f, args=(), kwargs=None, *, name=None, context=None): will call f(*args, **kwargs).
 
     It runs once start() has put it at the end of the round, in `context`, by default a copy of the
-    context it is made in. spawn() makes and starts one. join(), result(), kill() and throw() may be
-    used from any thread; add_done_callback() belongs to the thread that runs it.
+    context it is made in. spawn() makes and starts one. join(), result(), kill(), cancel() and
+    throw() may be used from any thread; add_done_callback() belongs to the thread that runs it.
     """
 
     __slots__ = ()
@@ -96,25 +96,44 @@ class Tasklet(_core.Tasklet[T_co]):
         if self is _core.current():
             raise exception
         if not _core.throw(self, exception):
-            raise TaskletError(
-                f"cannot throw at {self!r}: only a tasklet that has its turn or waits can be "
-                "thrown at"
-            )
+            self._refuse("throw at", "thrown at")
 
     def kill(self, wait: bool = True) -> None:
-        """Raise TaskletExit in it where it waits, and wait until it has ended.
+        """Raise TaskletExit in it where it waits, shielded or not, and wait until it has ended.
 
         One that never ran just ends. Harmless when it has ended. With wait=False it returns at
-        once. The running tasklet raises TaskletExit here.
+        once. The running tasklet raises TaskletExit here. What cancel() and throw() were still to
+        raise in it is not raised any more.
         """
         if self.finished:
             return
         if self.state == "new":
             self._discard(TaskletExit("killed before it began"))
             return
-        self.throw(TaskletExit())
+        if self is _core.current():
+            raise TaskletExit
+        if not self._kill(TaskletExit()):
+            self._refuse("kill", "killed")
         if wait:
             self.join()
+
+    def cancel(self) -> None:
+        """Raise Cancelled in it, once: in the call that it blocks in, or the next one that does.
+
+        Nothing is lost by that: who has got a value or a lock already keeps it, and is cancelled
+        the next time it blocks. So is one inside a shield() once it has left that. One that has not
+        run yet ends. Harmless when it has ended, and while it is being cancelled or killed already.
+        Returns at once; the running tasklet may cancel itself. From any thread.
+        """
+        if self.state == "new":
+            self._discard(Cancelled())
+        else:
+            self._cancel(Cancelled())
+
+    def _refuse(self, do: str, done: str) -> NoReturn:
+        raise TaskletError(
+            f"cannot {do} {self!r}: only a tasklet that has its turn or waits can be {done}"
+        )
 
     def add_done_callback(self, f: Callable[["Tasklet[T_co]"], object]) -> None:
         """Call f(this tasklet) in the hub after its end, or before long when it has ended.
@@ -178,7 +197,8 @@ def spawn_later(
 ) -> Tasklet[T]:
     """Make a tasklet that calls f(*args, **kwargs) in `seconds` from now. Returns it at once.
 
-    kill() before that keeps it from starting. Raises ValueError for a negative time or NaN.
+    kill() or cancel() before that keeps it from starting. Raises ValueError for a negative time
+    or NaN.
     """
     if not seconds >= 0:
         raise ValueError(f"cannot start a tasklet {seconds!r} seconds from now: give 0 or more")
