@@ -1,7 +1,8 @@
-"""What the whole suite shares: the leak check on every test of the core.
+"""What the whole suite shares: the leak check on every test of the core, and our own plugin.
 
 A test below tests/core is run several times over and fails if anything grows each time. One that
-cannot be repeated says so: `@pytest.mark.no_leak_check("reason")`.
+cannot be repeated says so: `@pytest.mark.no_leak_check("reason")`. Tests in some other folders have
+the mark `ringlet`, so none of them may leave a tasklet or a timer behind.
 """
 
 from importlib.metadata import entry_points
@@ -16,6 +17,8 @@ pytest_plugins = ["pytester"]
 if not any(entry.name == "ringlet" for entry in entry_points(group="pytest11")):
     pytest_plugins.append("ringlet.testing.pytest_plugin")
 LEAK_CHECKED = Path(__file__).parent / "core"
+# Where each test has to leave the scheduler as it found it.
+CLEAN = tuple(Path(__file__).parent / name for name in ("channels", "io", "servers", "testing"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,7 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Put the leak check around the body of each test of the core."""
+    """Put the leak check around the body of each test of the core; have others watched as well."""
+    if any(folder in item.path.parents for folder in CLEAN):
+        item.add_marker(pytest.mark.ringlet)
     if not isinstance(item, pytest.Function) or LEAK_CHECKED not in item.path.parents:
         return
     marker = item.get_closest_marker("no_leak_check")

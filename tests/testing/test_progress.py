@@ -9,8 +9,6 @@ from ringlet.errors import TaskletExit
 from ringlet.io.socket import socketpair
 from ringlet.testing import fake_clock, run_until_blocked
 
-pytestmark = pytest.mark.ringlet
-
 
 def test_it_tells_who_is_blocked_on_what() -> None:
     channel: Channel[int] = Channel()

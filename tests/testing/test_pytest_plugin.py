@@ -101,9 +101,17 @@ def test_an_uncaught_exception_in_a_tasklet_is_an_error(run) -> None:
         def test_seen():
             with pytest.raises(LookupError):
                 spawn(fail).result()
+
+        @pytest.mark.ringlet
+        def test_seen_later():
+            tasklet = spawn(fail)
+            schedule()
+            assert tasklet.finished
+            with pytest.raises(LookupError):
+                tasklet.result()
         """
     )
-    result.assert_outcomes(passed=2, errors=1)
+    result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*uncaught exceptions ended tasklets: fail*", "*nobody asks*"])
 
 

@@ -5,8 +5,6 @@ import pytest
 from ringlet import Tasklet, sleep, spawn
 from ringlet.testing import Transcript, fake_clock
 
-pytestmark = pytest.mark.ringlet
-
 
 def test_lines_come_in_the_order_of_events() -> None:
     log = Transcript()

@@ -91,14 +91,12 @@ def _fresh_ringlet(request: pytest.FixtureRequest) -> Iterator[None]:
     real = hub.clock
     run_until_blocked()
     before = Remains.now()
-    uncaught: list[str] = []
-    errors: list[BaseException] = []
+    uncaught: list[tuple[_core.Tasklet[Any], BaseException]] = []
     package: Any = sys.modules["ringlet"]
     hook = package.excepthook
 
     def note(tasklet: _core.Tasklet[Any], error: BaseException) -> None:
-        uncaught.append(tasklet.name)
-        errors.append(error)
+        uncaught.append((tasklet, error))
         hook(tasklet, error)
 
     package.excepthook = note
@@ -106,15 +104,25 @@ def _fresh_ringlet(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         if not (leaks or request.node.stash.get(_HAS_FAILED, False)):
             check(before)
-            if errors:
-                names = ", ".join(uncaught)
-                raise BaseExceptionGroup(f"uncaught exceptions ended tasklets: {names}", errors)
+            _check_errors(uncaught)
     finally:
         try:
             _end(before)
         finally:
             hub.clock = real
             package.excepthook = hook
+
+
+def _check_errors(uncaught: list[tuple[_core.Tasklet[Any], BaseException]]) -> None:
+    """Raise those of the exceptions that nobody has seen."""
+    __tracebackhide__ = True
+    # Raised again by result(), it has another traceback than at the tasklet's end.
+    unseen = [(t, error) for t, error in uncaught if error.__traceback__ is t._traceback]
+    if unseen:
+        names = ", ".join(tasklet.name for tasklet, _ in unseen)
+        raise BaseExceptionGroup(
+            f"uncaught exceptions ended tasklets: {names}", [error for _, error in unseen]
+        )
 
 
 def _wishes(request: pytest.FixtureRequest) -> tuple[bool, bool]:
