@@ -1,8 +1,8 @@
 """What ringlet costs beside its peers, measured in one command each and never part of the suite.
 
 Every file named after a question (``switch``, ``spawn``, ``memory``, ``yield_``, ``channel``,
-``timers``, ``growth``, ``echo``, ``http``) holds what each peer runs and the targets ringlet has to
-meet; the other files hold the harness:
+``timers``, ``lock``, ``growth``, ``echo``, ``http`` and more) holds what each peer runs and the
+targets ringlet has to meet; the other files hold the harness:
 
     model       a figure, its targets, its verdict
     peers       which peers there are and whether they are installed

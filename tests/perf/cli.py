@@ -23,6 +23,7 @@ QUESTIONS = (
     "channel",
     "generators",
     "timers",
+    "lock",
     "growth",
     "echo",
     "http",

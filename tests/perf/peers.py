@@ -17,7 +17,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("uvicorn", "httptools", "uvloop"),
 }
 # The interpreter itself.
-BUILT_IN = ("asyncio", "no-op C call")
+BUILT_IN = ("asyncio", "threading", "no-op C call")
 # Programs of this folder, for which a compiler is enough.
 COMPILED = ("C epoll loop",)
 
