@@ -112,6 +112,10 @@ static inline int lock_take(struct rl_lock *self) {
     return likely(!self->holder) ? take(self) : take_waiting(self);
 }
 
+int rl_lock_take(struct rl_lock *self) {
+    return lock_take(self);
+}
+
 /* The RLock's: the holder goes in once more. */
 static inline int rlock_take(struct rl_lock *self) {
     if (likely(!self->holder))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks, as far as conditions have to know them. */
+/* Locks, as far as conditions and queues have to know them. */
 #ifndef RL_LOCK_H
 #define RL_LOCK_H
 
@@ -21,6 +21,10 @@ struct rl_lock {
 
 /* Whether an object is a Lock or an RLock. */
 int rl_lock_check(PyObject *object);
+
+/* Takes a lock that the caller does not hold, and waits for it where need be. Returns 0,
+   or -1 with an exception set: then the caller does not hold it. */
+int rl_lock_take(struct rl_lock *self);
 
 /* Gives up a lock that is held, however often it is, or hands it to the first who
    waits. May free a holder that has ended, and so run Python code at its end. */

@@ -61,7 +61,7 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
                   rl_scope_init(fresh) < 0 ||
                   rl_inspect_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
                   rl_lock_init(fresh) < 0 || rl_semaphore_init(fresh) < 0 ||
-                  rl_event_init(fresh) < 0 ||
+                  rl_event_init(fresh) < 0 || rl_queue_init(fresh) < 0 ||
                   rl_netio_init(fresh) < 0))
         Py_CLEAR(fresh);
     module = Py_XNewRef(fresh);

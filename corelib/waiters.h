@@ -65,11 +65,12 @@ void rl_waiters_forget(struct rl_waiters *self);
 
 /* ---- What the types that have such a queue share: waiters.c -------------------- */
 
-/* Adds Lock and RLock (lock.c), Semaphore (semaphore.c), Event and Condition (event.c)
-   to the module. Each returns 0, or -1 with an exception set. */
+/* Adds Lock and RLock (lock.c), Semaphore (semaphore.c), Event and Condition (event.c),
+   Queue (queue.c) to the module. Each returns 0, or -1 with an exception set. */
 int rl_lock_init(PyObject *module);
 int rl_semaphore_init(PyObject *module);
 int rl_event_init(PyObject *module);
+int rl_queue_init(PyObject *module);
 
 /* Calls the method `name` of `self` with the arguments that another one was given.
    Returns as that does. */

@@ -29,6 +29,7 @@ SURFACE = {
     "ringlet.sync": (
         *("Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock"),
         *("RLock", "Semaphore", "Statistics"),
+        *("Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown", "SimpleQueue"),
     ),
     "ringlet.tools": (
         *("Event", "Trace", "Watchdog", "dump", "dump_on_signal", "trace", "watchdog"),

@@ -1,24 +1,34 @@
 """What tasklets wait for in queues of the core: every way out of a queue, and nothing leaked."""
 
 import gc
+from collections import deque
 
 import pytest
 
 from ringlet import TaskletExit, _core
 from ringlet._core import schedule, spawn
 
-KINDS = ("Lock", "RLock", "Semaphore", "Event", "Condition")
+KINDS = ("Lock", "RLock", "Semaphore", "Event", "Condition", "Queue getters", "Queue putters")
 
 
 class Thing:
     """Something of each kind that is waited for and given in the same way."""
 
     def __init__(self, kind):
-        self.object = getattr(_core, kind)()
-        self.lock = None
+        self.object = getattr(_core, kind.partition(" ")[0])()
+        self.lock = self.act = None
         if kind == "Condition":
             self.lock = self.object._lock = _core.Lock()
             self.give = lambda: self.object._notify(1)
+        elif kind.startswith("Queue"):
+            self.object._keep(deque(), deque.append, deque.popleft, _core.Lock(), False)
+            self.act = self.object.get
+            self.give = lambda: self.object.put("item")
+            if kind == "Queue putters":
+                self.object.maxsize = 1
+                self.object.put("first")
+                self.act = lambda: self.object.put("item")
+                self.give = self.object.get
         elif kind == "Event":
             self.give = self.object.set
         elif kind == "RLock":
@@ -38,6 +48,8 @@ class Thing:
             if self.lock is not None:
                 self.lock.acquire()
                 self.object._park([])
+            elif self.act is not None:
+                self.act()
             elif isinstance(self.object, _core.Event):
                 self.object.wait()
             else:
@@ -188,3 +200,67 @@ def test_a_clock_that_fails_keeps_nobody_from_what_it_was_given(monkeypatch):
     assert lock.holder is waiter
     assert said == [LookupError]
     assert lock.waiting == 0
+
+
+def test_a_queue_gives_back_what_its_container_and_hooks_hold():
+    class Hooked(_core.Queue):
+        def __init__(self):
+            self._keep(None, None, None, _core.Lock(), True)
+            self.mine = []
+
+        def _qsize(self):
+            return len(self.mine)
+
+        def _put(self, item):
+            if item == "wrong":
+                raise KeyError(item)
+            self.mine.append(item)
+
+        def _get(self):
+            return self.mine.pop()
+
+    items, log = Hooked(), []
+    with pytest.raises(KeyError):
+        items.put("wrong")
+    assert items.unfinished_tasks == 0
+    getter = spawn(lambda: log.append(items.get()))
+    schedule()
+    items.mutex.acquire()
+    putter = spawn(items.put, "item")
+    schedule()
+    assert putter.waiting_on is items.mutex
+    items.mutex.release()
+    settle()
+    assert log == ["item"]
+    assert getter.finished
+    items.put(items)
+    with pytest.raises(TypeError):
+        items._keep(None, None, None, object(), True)
+    bare = _core.Queue()
+    for call in (bare.get, lambda: bare.put(1), lambda: bare._try_get(None)):
+        with pytest.raises(RuntimeError, match="__init__"):
+            call()
+
+
+def test_what_was_promised_to_one_that_is_kept_from_the_container_goes_to_the_next():
+    items, log = _core.Queue(), []
+    items._keep([], list.append, list.pop, _core.Lock(), True)
+
+    def getting(name):
+        try:
+            log.append((name, items.get()))
+        except KeyError:
+            log.append((name, "KeyError"))
+
+    first, second = spawn(getting, "first"), spawn(getting, "second")
+    schedule()
+    items.put("item")
+    items.mutex.acquire()
+    settle()
+    assert first.waiting_on is items.mutex
+    _core.throw(first, KeyError("stop"))
+    settle()
+    items.mutex.release()
+    settle()
+    assert log == [("first", "KeyError"), ("second", "item")]
+    assert second.finished

@@ -4,6 +4,15 @@ from ringlet.sync.barrier import Barrier, BrokenBarrierError
 from ringlet.sync.condition import Condition
 from ringlet.sync.event import Event
 from ringlet.sync.lock import Lock, RLock
+from ringlet.sync.queue import (
+    Empty,
+    Full,
+    LifoQueue,
+    PriorityQueue,
+    Queue,
+    ShutDown,
+    SimpleQueue,
+)
 from ringlet.sync.semaphore import BoundedSemaphore, Semaphore
 from ringlet.sync.waiting import Statistics
 
@@ -12,9 +21,16 @@ __all__ = (
     "BoundedSemaphore",
     "BrokenBarrierError",
     "Condition",
+    "Empty",
     "Event",
+    "Full",
+    "LifoQueue",
     "Lock",
+    "PriorityQueue",
+    "Queue",
     "RLock",
     "Semaphore",
+    "ShutDown",
+    "SimpleQueue",
     "Statistics",
 )
