@@ -785,7 +785,10 @@ void rl_greenlet_kill(PyGreenlet *self) {
     if (!result)
         PyErr_WriteUnraisable((PyObject *)self);
     Py_XDECREF(result);
-    PyGreenlet *other = is_ancestor(self, parent) ? parent : g->parent;
+    /* Its children would refer to it; one reference is our caller's. Else of a long line
+       each would look at all those before it. */
+    int may_have_children = Py_REFCNT(self) > 1;
+    PyGreenlet *other = may_have_children && is_ancestor(self, parent) ? parent : g->parent;
     if (other != parent)
         g->parent = parent;
     Py_XDECREF(other);

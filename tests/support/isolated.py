@@ -41,7 +41,7 @@ def run_isolated(
     *args: str,
     exit: int | None = 0,  # noqa: A002 - the word every caller would look for
     env: Mapping[str, str] | None = None,
-    timeout: float = 30,
+    timeout: float = 50,
 ) -> Outcome:
     """Run a Python program in a child process with faulthandler on and warnings as errors.
 
