@@ -7,8 +7,7 @@
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-static PyTypeObject arm_type, select_type;
-static PyTypeObject *selection_type; /* ringlet.Selection. */
+static PyTypeObject arm_type, select_type, selection_type;
 static PyObject *select_in_time;     /* Python's function for calls with a time limit. */
 
 /* ---- Arms ---------------------------------------------------------------------- */
@@ -188,19 +187,11 @@ static PyTypeObject select_type = {
 
 /* ---- Selecting ---------------------------------------------------------------------- */
 
-static PyStructSequence_Field selection_fields[] = {
-    {"index", "Which arm it was, counted from 0; -1: none, the default was given."},
-    {"channel", "The channel of that arm; None for the default."},
-    {"value", "What was received, None when it was sent; or the default."},
-    {NULL, NULL},
-};
-
-static PyStructSequence_Desc selection_description = {
-    .name = "ringlet.Selection",
-    .doc = "What a select() came to.",
-    .fields = selection_fields,
-    .n_in_sequence = 3,
-};
+/* A tuple with names, as collections.namedtuple() makes them; but those, and structures
+   made with the API for it, take several lookups by name to make. */
+static PyObject *make_selection(void) {
+    return selection_type.tp_alloc(&selection_type, 3);
+}
 
 /* Fills a new selection in. `value` is stolen, and so is `selection`. Returns it, or
    NULL with an exception set. */
@@ -212,12 +203,62 @@ static PyObject *complete(PyObject *selection, Py_ssize_t index, PyObject *chann
         Py_DECREF(selection);
         return NULL;
     }
-    PyStructSequence_SetItem(selection, 0, number);
-    PyStructSequence_SetItem(selection, 1, Py_NewRef(channel));
-    PyStructSequence_SetItem(selection, 2, value);
-    PyObject_GC_Track(selection);
+    PyTuple_SET_ITEM(selection, 0, number);
+    PyTuple_SET_ITEM(selection, 1, Py_NewRef(channel));
+    PyTuple_SET_ITEM(selection, 2, value);
     return selection;
 }
+
+static PyObject *selection_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"index", "channel", "value", NULL};
+    PyObject *items[3];
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:Selection", names, &items[0], &items[1],
+                                     &items[2]))
+        return NULL;
+    PyObject *self = type->tp_alloc(type, 3);
+    for (int i = 0; self && i < 3; i++)
+        PyTuple_SET_ITEM(self, i, Py_NewRef(items[i]));
+    return self;
+}
+
+/* What copies and pickles give to the type. */
+static PyObject *selection_arguments(PyObject *self, PyObject *unused) {
+    (void)unused;
+    return PyTuple_GetSlice(self, 0, 3);
+}
+
+static PyObject *selection_repr(PyObject *self) {
+    return PyUnicode_FromFormat("Selection(index=%R, channel=%R, value=%R)",
+                                PyTuple_GET_ITEM(self, 0), PyTuple_GET_ITEM(self, 1),
+                                PyTuple_GET_ITEM(self, 2));
+}
+
+static PyMethodDef selection_methods[] = {
+    {"__getnewargs__", selection_arguments, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef selection_members[] = {
+    {"index", T_OBJECT_EX, offsetof(PyTupleObject, ob_item[0]), READONLY,
+     "Which arm it was, counted from 0; -1: none, the default was given."},
+    {"channel", T_OBJECT_EX, offsetof(PyTupleObject, ob_item[1]), READONLY,
+     "The channel of that arm; None for the default."},
+    {"value", T_OBJECT_EX, offsetof(PyTupleObject, ob_item[2]), READONLY,
+     "What was received, None when it was sent; or the default."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyTypeObject selection_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "ringlet.Selection",
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = PyDoc_STR("Selection(index, channel, value)\n--\n\n"
+                        "What a select() came to: a tuple with names."),
+    .tp_repr = selection_repr,
+    .tp_methods = selection_methods,
+    .tp_members = selection_members,
+    .tp_new = selection_new,
+};
 
 /* Says in the ChannelClosed that is set which arm it was. */
 static void note_arm(Py_ssize_t index, struct rl_channel *channel) {
@@ -288,7 +329,7 @@ static PyObject *do_select(PyObject *const *arms, Py_ssize_t count, PyObject *ot
                                 "select() takes arms, channel.receiving() or "
                                 "channel.sending(value); not %R", arms[i]);
     /* Made first: after a transfer nothing may fail. */
-    PyObject *selection = PyStructSequence_New(selection_type);
+    PyObject *selection = make_selection();
     struct rl_select *self = NULL;
     while (selection) {
         struct rl_parcel parcel;
@@ -374,12 +415,13 @@ static PyMethodDef functions[] = {
 };
 
 int rl_select_init(PyObject *module) {
-    selection_type = PyStructSequence_NewType(&selection_description);
-    if (!selection_type ||
-        PyModule_AddObjectRef(module, "Selection", (PyObject *)selection_type) < 0 ||
-        PyModule_AddFunctions(module, functions) < 0)
-        return -1;
-    if (PyModule_AddType(module, &arm_type) < 0 || PyModule_AddType(module, &select_type) < 0)
-        return -1;
-    return 0;
+    PyObject *fields = Py_BuildValue("(sss)", "index", "channel", "value");
+    selection_type.tp_base = &PyTuple_Type;
+    int failed = !fields || PyModule_AddType(module, &arm_type) < 0 ||
+                 PyModule_AddType(module, &select_type) < 0 ||
+                 PyModule_AddType(module, &selection_type) < 0 ||
+                 PyDict_SetItemString(selection_type.tp_dict, "__match_args__", fields) < 0 ||
+                 PyModule_AddFunctions(module, functions) < 0;
+    Py_XDECREF(fields);
+    return failed ? -1 : 0;
 }

@@ -166,6 +166,7 @@ class Select:
 
 @final
 class Selection(tuple[int, Channel[T] | None, T]):
+    def __new__(cls, index: int, channel: Channel[T] | None, value: T) -> Self: ...
     @property
     def channel(self) -> Channel[T] | None: ...
     @property

@@ -376,8 +376,17 @@ def test_a_selection_is_a_tuple_with_names() -> None:
     index, where, value = selection
     assert (index, where, value) == (selection.index, selection.channel, selection.value)
     assert isinstance(selection, Selection)
+    match selection:
+        case Selection(0, other, 1):
+            assert other is channel
+        case _:
+            pytest.fail("does not match")
     default = select(default=5)
-    assert pickle.loads(pickle.dumps(default)) == copy.copy(default) == (-1, None, 5)
+    assert repr(default) == "Selection(index=-1, channel=None, value=5)"
+    copies = [Selection(-1, None, 5), pickle.loads(pickle.dumps(default)), copy.copy(default)]
+    assert [(type(one), one) for one in copies] == [(Selection, default)] * 3
+    with pytest.raises(TypeError):
+        Selection(1)  # type: ignore[call-arg]
 
 
 def test_arms_and_selects_are_made_by_calls_only() -> None:

@@ -71,6 +71,57 @@ def messages_asyncio(peer: str, count: int) -> float:
     return clocks.best(lambda: asyncio.run(main()), count, repeats=3)
 
 
+def selects_ringlet(peer: str, count: int) -> float:
+    """ns per message through one of two unbuffered channels to who selects from both."""
+    api = import_module(peer)
+    channels = api.Channel(), api.Channel()
+    arms = tuple(channel.receiving() for channel in channels)
+    background.START[peer]()
+
+    def sender() -> None:
+        for value in range(count):
+            channels[value & 1].send(value)
+
+    def receiver() -> None:
+        select = api.select
+        for _ in repeat(None, count):
+            select(*arms)
+
+    def run() -> None:
+        for tasklet in (api.spawn(receiver), api.spawn(sender)):
+            tasklet.join()
+
+    return clocks.best(run, count, repeats=3)
+
+
+def selects_asyncio(peer: str, count: int) -> float:
+    """ns per message through one of two queues to who waits for both, with a task for each."""
+
+    async def main() -> None:
+        background.on_asyncio()
+        queues: tuple[asyncio.Queue[int], ...] = asyncio.Queue(1), asyncio.Queue(1)
+
+        async def sender() -> None:
+            for value in range(count):
+                await queues[value & 1].put(value)
+
+        async def receiver() -> None:
+            getters = {asyncio.ensure_future(queue.get()): queue for queue in queues}
+            left = count
+            while left:
+                done, _ = await asyncio.wait(getters, return_when=asyncio.FIRST_COMPLETED)
+                left -= len(done)
+                for getter in done:
+                    queue = getters.pop(getter)
+                    getters[asyncio.ensure_future(queue.get())] = queue
+            for getter in getters:
+                getter.cancel()
+
+        await asyncio.gather(receiver(), sender())
+
+    return clocks.best(lambda: asyncio.run(main()), count, repeats=3)
+
+
 QUESTION = Question(
     "channel",
     "Handing a value over",
@@ -86,6 +137,13 @@ QUESTION = Question(
             },
             {"gevent": Faster(14, 20), "asyncio": Faster(35, 50)},
             params={"count": 50_000},
+            quick={"count": 1_000},
+        ),
+        Figure(
+            "select from two channels, one message",
+            "ns",
+            {"ringlet": selects_ringlet, "asyncio": selects_asyncio},
+            params={"count": 20_000},
             quick={"count": 1_000},
         ),
     ),
