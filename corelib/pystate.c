@@ -20,9 +20,8 @@
 #define HAS_EXECUTORS !BEFORE_3_14    /* The thread state knows which compiled code it runs. */
 #define HAS_BASE_FRAME !BEFORE_3_15   /* The frame chain ends at a frame in the thread state. */
 
-#if BEFORE_3_14
 #include <internal/pycore_frame.h>
-#else
+#if !BEFORE_3_14
 #include <internal/pycore_interpframe_structs.h>
 #endif
 #include <internal/pycore_gc.h>
@@ -551,7 +550,7 @@ PyObject *rl_pystate_context(PyThreadState *ts) {
 int rl_pystate_is_called_by_c(PyFrameObject *frame) {
 #if HAS_ENTRY_FRAMES
     const _PyInterpreterFrame *caller = frame->f_frame->previous;
-    return caller && caller->owner > FRAME_OWNED_BY_FRAME_OBJECT;
+    return caller && is_interpreters(caller);
 #else
     return frame->f_frame->is_entry;
 #endif
