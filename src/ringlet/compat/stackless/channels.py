@@ -1,7 +1,7 @@
 """Stackless's channels: the exchange is the core's, the rules around it are here."""
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from ringlet import _core
 from ringlet.compat.stackless.exits import bomb, make_exception
@@ -13,6 +13,9 @@ __all__ = ("channel",)
 
 _SENDING, _RECEIVING = 1, -1
 
+# The exchange itself. What forbids to wait in a closed channel is the core's, too.
+_send, _receive = _core.Channel.send, _core.Channel.receive
+
 
 class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
     """channel(): where tasklets meet, one to send a value and one to receive it.
@@ -20,18 +23,15 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
     From any thread. Any arguments are ignored.
     """
 
-    __slots__ = ("_preference", "_schedule_all", "closing")
+    __slots__ = ("_preference", "_schedule_all")
 
     #: How ringlet's own parts tell it from their channels.
     is_stackless = True
 
-    #: Whether close() was called, and open() not since.
-    closing: bool
-
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._preference = -1
-        self._schedule_all = self.closing = False
+        self._schedule_all = False
         return self
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -50,7 +50,7 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
         return type(self), (), (self._preference, self._schedule_all, self.closing)
 
     def __setstate__(self, state: Any) -> None:
-        self.preference, self.schedule_all, self.closing = state
+        self.preference, self.schedule_all, self._closed = state
 
     # ---- Attributes ------------------------------------------------------------------------
 
@@ -84,6 +84,11 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
         setter.__set__(self, 0 if self._schedule_all else self._preference)
 
     @property
+    def closing(self) -> bool:
+        """Whether close() was called, and open() not since."""
+        return self._closed
+
+    @property
     def closed(self) -> bool:
         """Whether it is closing, and nobody waits in it."""
         return self.closing and self.balance == 0
@@ -98,11 +103,11 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
 
     def close(self) -> None:
         """Let nobody wait in it any more; who waits already goes on waiting."""
-        self.closing = True
+        self._closed = True
 
     def open(self) -> None:
         """Undo close()."""
-        self.closing = False
+        self._closed = False
 
     def send_exception(self, cls: type[BaseException], *args: Any) -> None:
         """Send what the receiver is to raise: cls(*args)."""
@@ -135,23 +140,40 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
 
     def send(self, value: Any) -> None:  # type: ignore[override]  # no time limit
         """Hand `value` to a receiver; wait for one if there is none. A bomb is raised there."""
+        if callbacks.unusual or self._schedule_all or isinstance(value, bomb):
+            self._send_unusually(value)
+        else:
+            _send(self, value)
+
+    def receive(self) -> Any:  # type: ignore[override]  # no time limit
+        """Take what a sender has brought; wait for one if there is none."""
+        if callbacks.unusual or self._schedule_all:
+            return self._receive_unusually()
+        return _receive(self)
+
+    def _send_unusually(self, value: Any) -> None:
         me = getcurrent()
         meets = self.balance < 0
         self._prepare(me, _SENDING, meets, value)
         if isinstance(value, bomb):
             self._send(value.exception(), True)
         else:
-            self._send(value, False)
+            _send(self, value)
         self._finish(me, meets)
 
-    def receive(self) -> Any:  # type: ignore[override]  # no time limit
-        """Take what a sender has brought; wait for one if there is none."""
+    def _receive_unusually(self) -> Any:
         me = getcurrent()
         meets = self.balance > 0
         self._prepare(me, _RECEIVING, meets, None)
-        value = super().receive()
+        value = _receive(self)
         self._finish(me, meets)
         return value
+
+    def _raise_closed(self) -> NoReturn:
+        """For the core: nobody is there to exchange with, and nobody may wait."""
+        raise ValueError("Send/receive operation on a closed channel")
+
+    _raise_drained = _raise_closed
 
     def _prepare(self, me: tasklet, direction: int, meets: bool, value: Any) -> None:
         """Before an exchange, at once (`meets`) or after a wait: raise what forbids it."""
@@ -159,7 +181,7 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
             if me.block_trap:
                 raise RuntimeError("this tasklet does not like to be blocked.")
             if self.closing:
-                raise ValueError("Send/receive operation on a closed channel")
+                self._raise_closed()
             check_trap()
         elif _core.switch_trap() and self._switches(direction):
             check_trap()

@@ -55,6 +55,7 @@ def set_channel_callback(callback: _ChannelCallback, /) -> _ChannelCallback:
     """
     _check(callback, "channel callback must be callable")
     before, callbacks.channel = callbacks.channel, callback
+    callbacks.look_closer("callback", callback)
     return before
 
 

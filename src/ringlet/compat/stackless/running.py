@@ -10,6 +10,7 @@ from ringlet.compat.stackless.scheduler import (
     PAUSED,
     RUNNING,
     Watchdog,
+    callbacks,
     here,
     scheduler_of,
     schedulers,
@@ -143,7 +144,9 @@ def switch_trap(change: int = 0) -> int:
 
     While it is not 0, whatever would switch raises RuntimeError.
     """
-    return _core.switch_trap(change)
+    before = _core.switch_trap(change)
+    callbacks.look_closer(("trap", threading.get_ident()), before + change)
+    return before
 
 
 class atomic:  # noqa: N801 (Stackless's name)

@@ -54,7 +54,7 @@ class Watchdog:
 class Callbacks:
     """What the program wants to be told of; of the whole process, as in Stackless."""
 
-    __slots__ = ("channel", "error_handler", "schedule", "watcher")
+    __slots__ = ("_reasons", "channel", "error_handler", "schedule", "unusual", "watcher")
 
     def __init__(self) -> None:
         self.schedule: Callable[[Any, Any], object] | None = None
@@ -62,6 +62,17 @@ class Callbacks:
         self.watcher: Callable[[Any, Any], object] | None = None
         self.channel: Callable[[Any, Any, int, int], object] | None = None
         self.error_handler: Callable[[Any, Any, Any], object] | None = None
+        # Whether exchanges need a closer look, and why.
+        self.unusual = False
+        self._reasons: set[object] = set()
+
+    def look_closer(self, reason: object, flag: Any) -> None:
+        """Let exchanges have a closer look while `reason` holds."""
+        if flag:
+            self._reasons.add(reason)
+        else:
+            self._reasons.discard(reason)
+        self.unusual = bool(self._reasons)
 
 
 callbacks = Callbacks()

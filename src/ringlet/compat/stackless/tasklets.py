@@ -62,7 +62,7 @@ class tasklet(Traits):  # noqa: N801 (Stackless's name)
         args: Any = None,
         kwargs: dict[str, Any] | None = None,
     ) -> None:
-        self.bind(func, args, kwargs)
+        self._bind(func, args, kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Self:
         return self.setup(*args, **kwargs)
@@ -78,19 +78,27 @@ class tasklet(Traits):  # noqa: N801 (Stackless's name)
         Nothing at all unbinds it. Raises RuntimeError for the main and the current tasklet, for one
         that is scheduled, and for one that has begun: its stack is C's.
         """
+        self._bind(func, args, kwargs)
+        self._context = shared_context()
+        return self
+
+    def _bind(
+        self, func: Callable[..., Any] | None, args: Any, kwargs: dict[str, Any] | None
+    ) -> None:
+        """bind() that leaves the context alone."""
         if func is not None and not callable(func):
             raise TypeError("tasklet function must be a callable or None")
-        self._check_unused(unbinding=func is None and args is None and kwargs is None)
+        if self._native is not None:
+            self._check_unused(unbinding=func is None and args is None and kwargs is None)
         if func is None and (args is not None or kwargs is not None):
             func = self._func
             if func is None:
                 raise RuntimeError("the tasklet was not bound to a function")
-        self._forget()
-        self._context = shared_context()
+        if self._func is not None or self._begun:
+            self._forget()
         self._func = func
         if args is not None or kwargs is not None:
             self._call = (tuple(args or ()), dict(kwargs or {}))
-        return self
 
     def setup(self, *args: Any, **kwargs: Any) -> Self:
         """Give the arguments for the bound function, and insert the tasklet."""
@@ -99,7 +107,8 @@ class tasklet(Traits):  # noqa: N801 (Stackless's name)
         if self._func is None:
             raise RuntimeError("the tasklet was not bound to a function")
         self._call = (args, kwargs)
-        return self.insert()
+        self._make_ready()
+        return self
 
     def insert(self) -> Self:
         """Put it at the end of its round. Nothing happens if it is there already."""

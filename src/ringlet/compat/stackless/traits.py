@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any, Self
 
 from ringlet import _core
-from ringlet.compat.stackless.scheduler import Marker, Scheduler
+from ringlet.compat.stackless.scheduler import Marker, Scheduler, callbacks
 
 __all__ = ("Traits", "outer_frame")
 
@@ -27,12 +27,11 @@ class Traits:
         "_home",
         "_ignore_nesting",
         "_native",
+        "_tempval",
         "_thrown",
-        "tempval",
     )
 
-    #: What others have left for it: schedule() and schedule_remove() return it.
-    tempval: Any
+    _tempval: Any
     # The tasklet of ringlet's that does its work, if there is one already.
     _native: _core.Tasklet[Any] | None
     # Whether that has begun to run.
@@ -58,7 +57,7 @@ class Traits:
 
     def _forget(self) -> None:
         """Be dead."""
-        self.tempval = self._func = self._call = self._thrown = None
+        self._tempval = self._func = self._call = self._thrown = None
         self._begun = False
 
     def __repr__(self) -> str:
@@ -73,12 +72,12 @@ class Traits:
                 f"cannot pickle {self!r}: it has begun to run, and its stack is C's; only tasklets "
                 "that have not begun, or are dead, can be pickled"
             )
-        return type(self), (), (self._func, self._call, self.tempval)
+        return type(self), (), (self._func, self._call, self._tempval)
 
     def __setstate__(self, state: Any) -> Self:
         if self.alive:
             raise RuntimeError("tasklet is alive")
-        self._func, self._call, self.tempval = state
+        self._func, self._call, self._tempval = state
         return self
 
     # ---- Where it stands ------------------------------------------------------------------
@@ -163,6 +162,22 @@ class Traits:
         waiting_on = self._native.waiting_on if self._native is not None else None
         return waiting_on if getattr(waiting_on, "is_stackless", False) else None
 
+    @property
+    def tempval(self) -> Any:
+        """What others have left for it, which schedule() and schedule_remove() return.
+
+        While it waits to send: what it sends.
+        """
+        channel = self._channel
+        if channel is not None and channel.balance > 0:
+            assert self._native is not None
+            return self._native._value
+        return self._tempval
+
+    @tempval.setter
+    def tempval(self, value: Any) -> None:
+        self._tempval = value
+
     # ---- What can be set ------------------------------------------------------------------
 
     @property
@@ -173,6 +188,8 @@ class Traits:
     @block_trap.setter
     def block_trap(self, flag: Any) -> None:
         self._block_trap = bool(flag)
+        if flag:
+            callbacks.look_closer("block_trap", True)
 
     @property
     def atomic(self) -> bool:
