@@ -7,6 +7,7 @@ import pytest
 from ringlet import Channel, Tasklet, _core, schedule, sleep, spawn
 from ringlet.testing import fake_clock, run_until_blocked
 from ringlet.tools import trace
+from ringlet.tools.timeline import Timeline
 
 pytestmark = pytest.mark.ringlet
 
@@ -153,3 +154,19 @@ def test_the_picture_has_a_row_and_bars_for_each(tmp_path, by_time: bool) -> Non
     assert (tmp_path / "picture.svg").read_text() == seen.svg()
     seen.save(tmp_path / "trace.txt")
     assert (tmp_path / "trace.txt").read_text() == f"{seen}\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [
+        (0.05, ["0 ms", "5 ms", "10 ms", "15 ms"]),
+        (0.0003, ["0 ms", "0.05 ms", "0.1 ms"]),
+        (90.0, ["0 s", "10 s", "20 s"]),
+        (0.0, ["0 s", "0.1 s", "0.2 s"]),
+    ],
+)
+def test_the_axis_has_round_numbers(seconds: float, labels: list[str]) -> None:
+    picture = ElementTree.fromstring(Timeline(["main"], [], [], seconds, "s").svg())
+    texts = [element.text or "" for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[: len(labels)] == labels
+    assert 5 <= len(texts) <= 15

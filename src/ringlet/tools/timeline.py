@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from html import escape
+from math import floor, log10
 from typing import NamedTuple
 
 __all__ = ("Arrow", "Timeline")
@@ -43,7 +44,7 @@ class Timeline:
 
     def svg(self) -> str:
         """The whole picture."""
-        width = self._left + _WIDTH + 20
+        width = self._left + _WIDTH + 40
         height = _TOP + len(self._rows) * _ROW + 20
         return "\n".join(
             [
@@ -68,12 +69,20 @@ class Timeline:
         return _TOP + (self._rows[row] + 0.5) * _ROW
 
     def _axis(self, height: float) -> Iterator[str]:
-        for tenth in range(11):
-            at = self._length * tenth / 10
+        """Lines at round numbers, between five and twelve of them."""
+        if not self._unit:
+            return
+        # Of what is shorter than a second the thousandths are counted.
+        scale, unit = (1.0, self._unit) if self._length >= 1 else (1000.0, f"m{self._unit}")
+        length = self._length * scale
+        magnitude = 10.0 ** floor(log10(length))
+        step = next(s for s in (0.1, 0.2, 0.5, 1.0) if length / (s * magnitude) <= 12) * magnitude
+        for number in range(int(length / step) + 1):
+            x = self._x(number * step / scale)
             yield (
-                f'<path d="M{self._x(at):.1f},{_TOP:g} V{height - 20:g}" stroke="#ddd"/>'
-                f'<text x="{self._x(at):.1f}" y="18" text-anchor="middle" fill="#777">'
-                f"{at:.3g} {self._unit}</text>"
+                f'<path d="M{x:.1f},{_TOP:g} V{height - 20:g}" stroke="#ddd"/>'
+                f'<text x="{x:.1f}" y="18" text-anchor="middle" fill="#777">'
+                f"{number * step:.6g} {unit}</text>"
             )
 
     def _names(self) -> Iterator[str]:
