@@ -5,9 +5,10 @@ different moments. Only the list of tasklets is of one moment; see rings() in th
 """
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
-from itertools import takewhile
+from itertools import dropwhile
 from typing import Any, NamedTuple
 
 from ringlet import _core
@@ -220,8 +221,9 @@ class Picture:
         if ident is None and own is not None and own.gr_frame is not frame:
             # It waits in a raw greenlet; what has switched there is part of it.
             found += stacks.walk(own.gr_frame)
-        inside = len(list(takewhile(stacks.is_ours, found))) if ident is None else 0
-        return found[inside:] or found
+        if ident is not None and ident != threading.get_ident():
+            return found  # it runs on in there
+        return list(dropwhile(stacks.is_ours, found)) or found
 
     def describe(self, tasklet: _Tasklet) -> list[str]:
         """A tasklet, what it waits for, and where: several lines, the innermost call last."""
