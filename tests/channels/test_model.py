@@ -8,8 +8,10 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from ringlet import (
+    Cancelled,
     Channel,
     ChannelClosed,
+    Selection,
     Tasklet,
     TaskletExit,
     Timeout,
@@ -17,6 +19,7 @@ from ringlet import (
     current,
     select,
     spawn,
+    timeout,
 )
 from ringlet.testing import fake_clock, run_until_blocked
 from tests.channels.model import Arm, Model, ModelChannel, Operation, Outcome
@@ -55,31 +58,47 @@ class ChannelMachine(RuleBasedStateMachine):
 
     # ---- In tasklets of their own, which may wait ----
 
-    @rule(where=CHANNELS, timeout=DEADLINES, is_error=st.booleans())
-    def send(self, where: int, timeout: float | None, is_error: bool) -> None:
-        operation = self.operation([(where, True)], timeout)
+    @rule(where=CHANNELS, seconds=DEADLINES, is_error=st.booleans())
+    def send(self, where: int, seconds: float | None, is_error: bool) -> None:
+        operation = self.operation([(where, True)], seconds)
         operation.is_error = is_error
         channel, value = self.channels[where], operation.name
         if is_error:
-            self.begin(operation, lambda: channel.send_exception(Sent(value), timeout=timeout))
+            self.begin(operation, lambda: channel.send_exception(Sent(value), timeout=seconds))
         else:
-            self.begin(operation, lambda: channel.send(value, timeout=timeout))
+            self.begin(operation, lambda: channel.send(value, timeout=seconds))
 
-    @rule(where=CHANNELS, timeout=DEADLINES)
-    def receive(self, where: int, timeout: float | None) -> None:
-        operation, channel = self.operation([(where, False)], timeout), self.channels[where]
-        self.begin(operation, lambda: channel.receive(timeout=timeout))
+    @rule(where=CHANNELS, seconds=DEADLINES)
+    def receive(self, where: int, seconds: float | None) -> None:
+        operation, channel = self.operation([(where, False)], seconds), self.channels[where]
+        self.begin(operation, lambda: channel.receive(timeout=seconds))
 
-    @rule(where=CHANNELS)
-    def iterate(self, where: int) -> None:
+    @rule(where=CHANNELS, seconds=st.sampled_from([1, 2.5]))
+    def iterate_in_a_scope(self, where: int, seconds: float) -> None:
         channel = self.channels[where]
-        self.begin(self.operation([(where, False)], None), lambda: next(channel))
 
-    @rule(places=ARMS, timeout=DEADLINES)
-    def select(self, places: list[tuple[int, bool]], timeout: float | None) -> None:
-        operation = self.operation(places, timeout)
+        def step() -> int:
+            with timeout(seconds):
+                return next(channel)
+
+        self.begin(self.operation([(where, False)], seconds), step)
+
+    @rule(places=ARMS, seconds=st.sampled_from([1, 2.5]))
+    def select_in_a_scope(self, places: list[tuple[int, bool]], seconds: float) -> None:
+        operation = self.operation(places, seconds)
         arms = self.arms(operation, places)
-        self.begin(operation, lambda: select(*arms, timeout=timeout))
+
+        def step() -> Selection[Any]:
+            with timeout(seconds):
+                return select(*arms)
+
+        self.begin(operation, step)
+
+    @rule(places=ARMS, seconds=DEADLINES)
+    def select(self, places: list[tuple[int, bool]], seconds: float | None) -> None:
+        operation = self.operation(places, seconds)
+        arms = self.arms(operation, places)
+        self.begin(operation, lambda: select(*arms, timeout=seconds))
 
     # ---- At once, with others still to find out what became of them ----
 
@@ -119,6 +138,16 @@ class ChannelMachine(RuleBasedStateMachine):
         self.model.end(self.operations[name], ("TaskletExit", None))
         self.compare(settle)
 
+    @precondition(lambda self: self.tasklets)
+    @rule(data=st.data(), settle=st.booleans())
+    def cancel(self, data: st.DataObject, settle: bool) -> None:
+        """Who has been served already, but not had its turn, keeps what it got."""
+        name = data.draw(st.sampled_from(sorted(self.tasklets)))
+        self.tasklets[name].cancel()
+        if name in self.model.waiting:
+            self.model.end(self.operations[name], ("Cancelled", None))
+        self.compare(settle)
+
     @rule(seconds=st.sampled_from([0.5, 1, 3]), settle=st.booleans())
     def pass_time(self, seconds: float, settle: bool) -> None:
         self.clock.advance(seconds)
@@ -127,11 +156,11 @@ class ChannelMachine(RuleBasedStateMachine):
 
     # ---- How ----
 
-    def operation(self, places: list[tuple[int, bool]], timeout: float | None) -> Operation:
+    def operation(self, places: list[tuple[int, bool]], seconds: float | None) -> Operation:
         self.settle()
         name = len(self.operations)
         arms = [Arm(self.models[where], name if sends else None) for where, sends in places]
-        deadline = None if timeout is None else self.model.now + timeout
+        deadline = None if seconds is None else self.model.now + seconds
         self.operations.append(Operation(name, arms, deadline))
         return self.operations[name]
 
@@ -167,7 +196,7 @@ class ChannelMachine(RuleBasedStateMachine):
             outcome = ("ChannelClosed", 0)
         except WouldBlock:
             outcome = ("would wait", None)
-        except (Timeout, TaskletExit) as error:
+        except (Cancelled, TaskletExit, Timeout) as error:
             outcome = (type(error).__name__, None)
         else:
             if not isinstance(done, tuple):
