@@ -9,7 +9,6 @@ import random
 import sys
 from collections import Counter
 
-import ringlet
 from ringlet import Channel, ChannelClosed, Timeout, WouldBlock, select, spawn
 
 dice = random.Random(int(sys.argv[1]))
