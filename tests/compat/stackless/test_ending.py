@@ -157,9 +157,11 @@ from ringlet.compat import stackless
 def body():
     try:
         stackless.channel().receive()
-    finally:
-        print("finally")
+    except stackless.TaskletExit as error:
+        print("ends by", type(error).__name__)
+        raise
 stackless.tasklet(body)()
 stackless.run()
 """
-    assert run_isolated(program).stdout == "finally\n"
+    outcome = run_isolated(program)
+    assert (outcome.stdout, outcome.stderr) == ("ends by TaskletExit\n", "")

@@ -41,8 +41,8 @@ def schedule(retval: Any = _MISSING) -> Any:
     What somebody has put into its tempval meanwhile is returned instead.
     """
     me = getcurrent()
-    me.tempval = me if retval is _MISSING else retval
-    if not (_core.switch_trap() and not _core.others_ready()):
+    me._tempval = me if retval is _MISSING else retval
+    if not callbacks.unusual or not _core.switch_trap() or _core.others_ready():
         wait.schedule()
     return _take_tempval(me)
 
@@ -51,13 +51,13 @@ def schedule_remove(retval: Any = _MISSING) -> Any:
     """Leave the round, until somebody inserts this tasklet. Returns as schedule() does."""
     check_trap()
     me = getcurrent()
-    me.tempval = me if retval is _MISSING else retval
+    me._tempval = me if retval is _MISSING else retval
     wait.park(PAUSED)
     return _take_tempval(me)
 
 
 def _take_tempval(me: tasklet) -> Any:
-    value, me.tempval = me.tempval, None
+    value, me._tempval = me._tempval, None
     return explode(value)
 
 

@@ -40,6 +40,10 @@ class Native(Tasklet[None]):
 
     compat: "tasklet"
 
+    def _kill(self, error: BaseException) -> bool:
+        """Whoever kills it, at the program's end for one, it gets Stackless's TaskletExit."""
+        return super()._kill(TaskletExit(*error.args))
+
 
 class tasklet(Traits):  # noqa: N801 (Stackless's name)
     """tasklet(func=None, args=None, kwargs=None): something that can be scheduled.
@@ -102,7 +106,7 @@ class tasklet(Traits):  # noqa: N801 (Stackless's name)
 
     def setup(self, *args: Any, **kwargs: Any) -> Self:
         """Give the arguments for the bound function, and insert the tasklet."""
-        if self.alive:
+        if self._call is not None or (self._begun and self.alive):
             raise RuntimeError("tasklet is alive")
         if self._func is None:
             raise RuntimeError("the tasklet was not bound to a function")
