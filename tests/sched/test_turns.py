@@ -1,118 +1,167 @@
-"""When the hub has its turn: seldom enough to cost little, often enough that nothing starves."""
+"""The core's functions for schedulers on top: pausing, order, traps, watching, slices."""
 
-import socket
+import sys
 
 import pytest
 
-from ringlet import Channel, _core, schedule, sleep, spawn
-from ringlet.testing import fake_clock
-
-POLL_AFTER = 64
-POLL_AT_LAST = 1024
+from ringlet import Channel, TaskletError, _core, schedule, sleep, spawn
+from ringlet.sched import Tasklet
+from tests.support.leaks import leak_checked
 
 
-class Turns:
-    """Counts the turns that tasklets have had, and notes the count whenever the hub runs."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.at_hub: list[int] = []
-        self.watching = True
-        _core.hub().call_soon(self.look)
-
-    def look(self) -> None:
-        self.at_hub.append(self.count)
-        if self.watching:
-            _core.hub().call_soon(self.look)
-
-    def gaps(self) -> list[int]:
-        """How many turns lay between one run of the hub and the next."""
-        self.watching = False
-        return [b - a for a, b in zip(self.at_hub, self.at_hub[1:], strict=False)]
+@pytest.fixture
+def log():
+    return []
 
 
-@pytest.mark.parametrize("population", [2, 3, 10, 63, 64, 65, 500, 1000, 1023, 1024, 3000])
-def test_the_hub_runs_at_turn_ends_but_never_too_late(population: int) -> None:
-    turns = Turns()
-    rounds = 5000 // population + 3
+def test_a_paused_tasklet_waits_for_what_is_said_and_goes_on_when_resumed(log):
+    t = spawn(log.append, 1)
+    assert _core.pause(t, "somebody")
+    assert (t.state, t.waiting_on) == ("parked", "somebody")
+    schedule()
+    assert log == []
+    assert _core.resume(t)
+    schedule()
+    assert log == [1]
 
-    def body() -> None:
-        for _ in range(rounds):
-            turns.count += 1
+
+def test_a_paused_tasklet_keeps_the_value_it_was_woken_with(log):
+    t = spawn(lambda: log.append(_core.park("x")))
+    schedule()
+    _core.wake(t, "value")
+    _core.pause(t, "somebody")
+    _core.resume(t)
+    schedule()
+    assert log == ["value"]
+
+
+def test_a_paused_tasklet_can_be_killed():
+    for turns in range(2):
+        t = spawn(schedule)
+        for _ in range(turns):
             schedule()
-
-    tasklets = [spawn(body) for _ in range(population - 1)]
-    body()
-    gaps = turns.gaps()
-    for tasklet in tasklets:
-        tasklet.join()
-    assert len(gaps) >= 3
-    # The hub's own switch to whoever follows it counts, too.
-    assert all(POLL_AFTER <= gap + 1 <= POLL_AT_LAST for gap in gaps[1:]), gaps
-    if population + 1 < POLL_AT_LAST:
-        assert all(gap % population == 0 for gap in gaps[1:]), gaps
-        whole_rounds = -(-(POLL_AFTER - 1) // population) * population
-        assert set(gaps[1:]) == {whole_rounds}
+        _core.pause(t, "somebody")
+        t.kill()
+        assert t.finished
 
 
-def test_values_handed_over_count_as_turns() -> None:
-    turns = Turns()
-    channel: Channel[int] = Channel()
-    count = 5000
-
-    def receiver() -> None:
-        for _ in range(count):
-            channel.receive()
-            turns.count += 1
-
-    tasklet = spawn(receiver)
-    for number in range(count):
-        channel.send(number)
-        turns.count += 1
-    tasklet.join()
-    gaps = turns.gaps()
-    assert len(gaps) > count * 2 // POLL_AT_LAST
-    assert max(gaps) <= POLL_AT_LAST
+def test_only_ready_ones_are_paused_and_only_parked_ones_resumed():
+    t = spawn(sleep, 100)
+    assert not _core.resume(t)
+    schedule()
+    assert not _core.pause(t, "x")
+    assert not _core.pause(_core.current(), "x")
+    t.kill()
+    for refused in (t, Tasklet(print)):
+        for function in (lambda t: _core.pause(t, "x"), _core.resume, _core.bring_forward):
+            with pytest.raises(TaskletError, match="that has started and not ended"):
+                function(refused)
+    with pytest.raises(TypeError, match="wants a tasklet"):
+        _core.resume(1)
 
 
-def test_the_hub_runs_at_once_when_nobody_is_ready() -> None:
-    log: list[object] = []
-    with fake_clock() as clock:
-        for number in range(3):
-            _core.hub().call_soon(log.append, number)
-            schedule()  # somebody is ready: the caller
-            log.append("had its turn")
-            sleep(1)
-            log.append(clock.now)
-    turn = "had its turn"
-    assert log == [turn, 0, 1, turn, 1, 2, turn, 2, 3]
+def test_one_in_a_queue_is_not_resumed():
+    c = Channel()
+    t = spawn(c.receive)
+    schedule()
+    with pytest.raises(TaskletError, match="only what it waits for can do that"):
+        _core.resume(t)
+    assert c.balance == -1
+    t.kill()
 
 
-def test_a_descriptor_is_seen_among_ever_so_many_timers() -> None:
-    """Timers due together are fired in batches, and descriptors looked at in between."""
-    crowd = 5000
-    ours, theirs = socket.socketpair()
-    awake = 0
-    seen: list[int] = []
+def test_bring_forward_makes_it_the_next_one(log):
+    spawn(log.append, 1)
+    t = spawn(log.append, 2)
+    assert _core.bring_forward(t)
+    assert _core.whole_round()[1] is t
+    schedule()
+    assert log == [2, 1]
 
-    def reader() -> None:
-        _core.wait_descriptor(ours.fileno(), 1)
-        seen.append(awake)
 
-    def sleeper(number: int) -> None:
-        nonlocal awake
-        sleep(1)
-        awake += 1
-        if number == 0:
-            theirs.send(b"x")
+def test_the_whole_round_begins_with_the_running_one():
+    a, b = spawn(schedule), spawn(schedule)
+    assert _core.whole_round() == [_core.current(), a, b]
+    assert _core.whole_round(a) == _core.whole_round()
+    assert _core.ready_count() == 3
+    schedule()
+    schedule()
 
-    with fake_clock(), ours, theirs:
-        waiting = spawn(reader)
+
+def test_a_switch_trap_forbids_to_give_way(log):
+    t = spawn(log.append, 1)
+    assert _core.switch_trap(1) == 0
+    try:
+        for wait in (schedule, lambda: sleep(0.001), t.join, Channel().receive):
+            with pytest.raises(RuntimeError, match=r"^switch_trap$"):
+                wait()
+    finally:
+        assert _core.switch_trap(-1) == 1
+    t.join()
+    assert log == [1]
+
+
+def test_under_a_switch_trap_an_exchange_does_not_switch(log):
+    c = Channel()
+    t = spawn(lambda: log.append(c.receive()))
+    schedule()
+    _core.switch_trap(1)
+    try:
+        c.send(1)
+        assert log == []
+    finally:
+        _core.switch_trap(-1)
+    t.join()
+    assert log == [1]
+
+
+def test_the_watcher_is_told_of_each_new_turn(log):
+    main = _core.current()
+    t = spawn(schedule)
+    assert _core.watch(lambda before, now: log.append((before, now))) is None
+    try:
         schedule()
-        tasklets = [spawn(sleeper, number) for number in range(crowd)]
         schedule()
-        waiting.join()
-        for tasklet in tasklets:
-            tasklet.join()
-    # Those woken with the first one were before it, and those woken when it was seen.
-    assert 0 < seen[0] <= 2 * 256
+    finally:
+        _core.watch(None)
+    assert log == [(main, t), (t, main), (main, t), (None, main)]
+
+
+def test_what_the_watcher_raises_is_reported_and_it_must_not_give_way(log, monkeypatch):
+    monkeypatch.setattr("sys.unraisablehook", lambda args: log.append(str(args.exc_value)))
+    t = spawn(int)
+    _core.watch(lambda before, now: schedule())
+    try:
+        schedule()
+    finally:
+        _core.watch(None)
+    assert t.finished
+    assert log == ["Recursive scheduler call due to callbacks!"] * 2
+
+
+@leak_checked
+def test_watching_and_pausing_keep_nothing():
+    _core.watch(lambda before, now: None)
+    t = spawn(schedule)
+    schedule()
+    _core.pause(t, object())
+    t.kill()
+    _core.watch(None)
+
+
+def test_a_slice_wants_units_and_a_function():
+    for wrong in ((-1, False, print), (1, False, None)):
+        with pytest.raises(ValueError, match="a slice is a number of units"):
+            _core.set_slice(*wrong)
+    _core.set_slice(0, False, None)
+
+
+def test_what_c_code_calls_is_known_as_such(log):
+    def called(_=None):
+        log.append(_core.is_called_by_c(sys._getframe()))
+
+    called()
+    sorted([1], key=called)
+    assert log == [False, True]
+    with pytest.raises(TypeError, match="wants a frame"):
+        _core.is_called_by_c(1)
