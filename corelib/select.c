@@ -187,10 +187,14 @@ static PyTypeObject select_type = {
 
 /* ---- Selecting ---------------------------------------------------------------------- */
 
-/* A tuple with names, as collections.namedtuple() makes them; but those, and structures
-   made with the API for it, take several lookups by name to make. */
+/* Makes one with nothing in it yet, which nobody must see. Returns a new reference, or
+   NULL with MemoryError set. It is a tuple with names, as collections.namedtuple() makes
+   them; but those, and structures made with the API for it, take several lookups by name. */
 static PyObject *make_selection(void) {
-    return selection_type.tp_alloc(&selection_type, 3);
+    PyObject *self = selection_type.tp_alloc(&selection_type, 3);
+    if (self)
+        PyObject_GC_UnTrack(self);
+    return self;
 }
 
 /* Fills a new selection in. `value` is stolen, and so is `selection`. Returns it, or
@@ -206,6 +210,7 @@ static PyObject *complete(PyObject *selection, Py_ssize_t index, PyObject *chann
     PyTuple_SET_ITEM(selection, 0, number);
     PyTuple_SET_ITEM(selection, 1, Py_NewRef(channel));
     PyTuple_SET_ITEM(selection, 2, value);
+    PyObject_GC_Track(selection);
     return selection;
 }
 

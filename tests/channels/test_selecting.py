@@ -446,6 +446,17 @@ def test_what_an_arm_would_have_sent_may_use_the_channels_as_it_goes() -> None:
     assert (a.balance, b.balance, b.receive()) == (0, 0, "last words")
 
 
+def test_what_is_not_complete_yet_cannot_be_seen() -> None:
+    channel = Channel[int]()
+    tasklet, outcome = selecting(channel.receiving())
+    assert not [one for one in gc.get_objects() if type(one) is Selection]
+    assert tasklet.waiting_on in gc.get_objects()
+    channel.send(1)
+    selection = select(default=1)
+    assert [one for one in gc.get_objects() if type(one) is Selection] == [selection]
+    schedule()
+
+
 # --- Threads --------------------------------------------------------------------------------------
 
 
