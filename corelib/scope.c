@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "scope.h"
+#include "timers.h"
 
 #include <structmember.h>
 
 PyObject *rl_cancelled;
 
-static PyObject *name_scope, *name_after, *name_cancel, *name_expire, *name_ended_by, *name_timers;
+static PyObject *name_scope, *name_ended_by;
 
 PyObject *rl_cancelled_new(PyObject *scope) {
     PyObject *error = PyObject_CallNoArgs(rl_cancelled);
@@ -170,33 +171,32 @@ void rl_cancel_forget(struct rl_tasklet *tasklet) {
 
 /* ---- Entering and leaving ------------------------------------------------------------ */
 
-/* Starts the limit of a scope anew. Returns 0, or -1 with an exception set. */
-static int set_timer(struct rl_scope *scope, struct rl_ring *ring) {
-    PyObject *timers = PyObject_GetAttr(ring->hub_object, name_timers);
-    PyObject *expire = timers ? PyObject_GetAttr((PyObject *)scope, name_expire) : NULL;
-    PyObject *arguments[] = {timers, scope->limit, expire};
-    PyObject *timer = expire ? PyObject_VectorcallMethod(name_after, arguments, 3, NULL) : NULL;
-    Py_XDECREF(timers);
-    Py_XDECREF(expire);
-    if (!timer)
-        return -1;
-    Py_XSETREF(scope->timer, timer);
-    return 0;
+/* Stops the timer of a scope. */
+static void stop_timer(struct rl_scope *scope) {
+    if (scope->alarm.place)
+        rl_timers_unset(scope->timers, &scope->alarm);
 }
 
-/* Stops the timer of a scope. Keeps the pending exception. */
-static void stop_timer(struct rl_scope *scope) {
-    PyObject *timer = scope->timer, *type, *value, *traceback;
-    if (!timer)
-        return;
-    scope->timer = NULL;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyObject *done = PyObject_CallMethodNoArgs(timer, name_cancel);
-    if (!done)
-        PyErr_WriteUnraisable(timer);
-    Py_XDECREF(done);
-    Py_DECREF(timer);
-    PyErr_Restore(type, value, traceback);
+/* Starts the limit of a scope anew. Returns 0, or -1 with an exception set. */
+static int set_timer(struct rl_scope *scope, struct rl_ring *ring, double seconds) {
+    struct rl_timers *timers = rl_timers_of(ring);
+    if (!timers)
+        return -1;
+    stop_timer(scope);
+    scope->alarm.kind = RL_ALARM_OF_SCOPE;
+    scope->timers = timers;
+    return rl_timers_set(timers, &scope->alarm, seconds);
+}
+
+int rl_scope_expire(struct rl_alarm *alarm) {
+    struct rl_scope *scope =
+        (struct rl_scope *)((char *)alarm - offsetof(struct rl_scope, alarm));
+    Py_INCREF(scope);
+    int result = rl_scope_cancel(scope);
+    if (result == 0)
+        stop_timer(scope);
+    Py_DECREF(scope);
+    return result;
 }
 
 /* Starts the limit of an entered scope. Returns 0, or -1 with an exception set. */
@@ -204,7 +204,7 @@ static int start_limit(struct rl_scope *scope, struct rl_ring *ring) {
     double seconds = PyFloat_AsDouble(scope->limit);
     if (seconds == -1.0 && PyErr_Occurred())
         return -1;
-    return seconds > 0 ? set_timer(scope, ring) : rl_scope_cancel(scope);
+    return seconds > 0 ? set_timer(scope, ring, seconds) : rl_scope_cancel(scope);
 }
 
 int rl_scope_enter(struct rl_scope *scope) {
@@ -320,7 +320,6 @@ static int scope_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->cancellation);
     Py_VISIT(self->overtaken_by);
     Py_VISIT(self->limit);
-    Py_VISIT(self->timer);
     return 0;
 }
 
@@ -332,12 +331,12 @@ static int scope_clear(PyObject *object) {
     Py_CLEAR(self->cancellation);
     Py_CLEAR(self->overtaken_by);
     Py_CLEAR(self->limit);
-    Py_CLEAR(self->timer);
     return 0;
 }
 
 static void scope_dealloc(PyObject *object) {
     PyObject_GC_UnTrack(object);
+    stop_timer((struct rl_scope *)object);
     if (((struct rl_scope *)object)->weakreflist)
         PyObject_ClearWeakRefs(object);
     scope_clear(object);
@@ -394,14 +393,8 @@ PyTypeObject rl_scope_type = {
 /* Makes the names that are looked up here. Returns 0, or -1 with an exception set. */
 static int make_names(void) {
     name_scope = PyUnicode_InternFromString("scope");
-    name_after = PyUnicode_InternFromString("after");
-    name_cancel = PyUnicode_InternFromString("cancel");
-    name_expire = PyUnicode_InternFromString("_expire");
     name_ended_by = PyUnicode_InternFromString("_ended_by");
-    name_timers = PyUnicode_InternFromString("timers");
-    return name_scope && name_after && name_cancel && name_expire && name_ended_by && name_timers
-               ? 0
-               : -1;
+    return name_scope && name_ended_by ? 0 : -1;
 }
 
 int rl_scope_init(PyObject *module) {

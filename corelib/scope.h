@@ -28,7 +28,8 @@ struct rl_scope {
     PyObject *cancellation;     /* What is still to be raised in its block; owned or NULL. */
     PyObject *overtaken_by;     /* What was raised in its block for a scope around it; owned or NULL. */
     PyObject *limit;            /* After how many seconds it is cancelled: a number, or NULL; owned. */
-    PyObject *timer;            /* Of that limit, while entered; owned or NULL. */
+    struct rl_alarm alarm;      /* Of that limit; set only while entered. */
+    struct rl_timers *timers;   /* Whose heap the alarm is in while it is set; borrowed. */
     PyObject *weakreflist;      /* Weak references to it. */
     char is_shield;             /* It keeps off what is for scopes around it. */
     char entered;               /* It has been entered before. */
@@ -52,6 +53,10 @@ void rl_scope_leave(struct rl_scope *scope);
 /* Cancels the block of a scope that is entered, unless that is under way or was done
    before. From any thread. Returns 0, or -1 with an exception set. */
 int rl_scope_cancel(struct rl_scope *scope);
+
+/* For timers: its limit is over. Returns 0, or -1 with an exception set; it is still
+   due then. */
+int rl_scope_expire(struct rl_alarm *alarm);
 
 /* Cancels a started tasklet, unless that is under way, or it has ended or is being
    killed. One that has not run yet ends. Steals `error`. From any thread. */

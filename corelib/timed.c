@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "timed.h"
+#include "scope.h"
 
 #include <structmember.h>
 
@@ -66,8 +67,7 @@ static void leave_heap(struct rl_tasklet *tasklet) {
 /* Parks the running tasklet for so long. Returns as rl_ring_park. */
 static PyObject *nap(struct rl_ring *ring, double seconds, PyObject *shown) {
     struct rl_timers *timers = rl_timers_of(ring);
-    double when;
-    if (unlikely(!timers || rl_timers_after(timers, seconds, &when) < 0))
+    if (unlikely(!timers))
         return NULL;
     struct rl_tasklet *me = ring->current;
     if (unlikely(me == ring->hub)) {
@@ -76,8 +76,8 @@ static PyObject *nap(struct rl_ring *ring, double seconds, PyObject *shown) {
         Py_XDECREF(refused);
         return nothing;
     }
-    if (rl_timeheap_add(&timers->heap, &me->alarm, when) < 0)
-        return PyErr_NoMemory();
+    if (unlikely(rl_timers_set(timers, &me->alarm, seconds) < 0))
+        return NULL;
     return rl_ring_park(ring, shown, leave_heap);
 }
 
@@ -131,15 +131,14 @@ static struct limit *limit_of(struct rl_alarm *alarm) {
 static struct limit *limit_new(struct rl_ring *ring, double seconds, PyObject *waiting_on,
                                PyObject *error_type) {
     struct rl_timers *timers = rl_timers_of(ring);
-    double when;
-    if (!timers || rl_timers_after(timers, seconds, &when) < 0)
-        return NULL;
-    struct limit *limit = PyMem_Calloc(1, sizeof *limit);
-    if (!limit || rl_timeheap_add(&timers->heap, &limit->alarm, when) < 0) {
-        PyMem_Free(limit);
-        return (struct limit *)PyErr_NoMemory();
-    }
+    struct limit *limit = timers ? PyMem_Calloc(1, sizeof *limit) : NULL;
+    if (!limit)
+        return timers ? (struct limit *)PyErr_NoMemory() : NULL;
     limit->alarm.kind = RL_ALARM_OF_LIMIT;
+    if (rl_timers_set(timers, &limit->alarm, seconds) < 0) {
+        PyMem_Free(limit);
+        return NULL;
+    }
     limit->timers = timers;
     limit->tasklet = (struct rl_tasklet *)Py_NewRef((PyObject *)ring->current);
     limit->seconds = seconds;
@@ -260,6 +259,8 @@ static struct rl_tasklet *tasklet_of(struct rl_alarm *alarm) {
 int rl_timed_fire(struct rl_timers *timers, struct rl_alarm *alarm) {
     if (alarm->kind == RL_ALARM_OF_LIMIT)
         return limit_expire(timers, limit_of(alarm));
+    if (alarm->kind == RL_ALARM_OF_SCOPE)
+        return rl_scope_expire(alarm);
     rl_timeheap_remove(&timers->heap, alarm);
     rl_ring_wake(tasklet_of(alarm), NULL);
     return 0;

@@ -46,10 +46,11 @@ int rl_timers_now(struct rl_timers *timers, double *now) {
     return 0;
 }
 
-/* By the real clock it is a multiple of a power of two that is a thousandth of
+/* When that is over which begins now and takes `seconds`. Returns 0, or -1 with an
+   exception set. By the real clock it is a multiple of a power of two that is a thousandth of
    `seconds` or less, and a millisecond at most: what is due at nearly the same time
    then ends one wait of the hub, and not one each. */
-int rl_timers_after(struct rl_timers *timers, double seconds, double *when) {
+static int time_after(struct rl_timers *timers, double seconds, double *when) {
     double now;
     int exponent;
     if (rl_timers_now(timers, &now) < 0)
@@ -178,6 +179,32 @@ struct rl_timers *rl_timers_of(struct rl_ring *ring) {
     return ring->timers;
 }
 
+/* Tells the listener that an alarm has been set. Returns 0, or -1 with an exception
+   set. */
+static int tell_listener(struct rl_timers *self) {
+    if (likely(!self->listener || self->listener == Py_None))
+        return 0;
+    PyObject *listener = Py_NewRef(self->listener), *heard = PyObject_CallNoArgs(listener);
+    Py_DECREF(listener);
+    Py_XDECREF(heard);
+    return heard ? 0 : -1;
+}
+
+int rl_timers_set(struct rl_timers *timers, struct rl_alarm *alarm, double seconds) {
+    double when;
+    if (time_after(timers, seconds, &when) < 0)
+        return -1;
+    if (rl_timeheap_add(&timers->heap, alarm, when) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (likely(tell_listener(timers) == 0))
+        return 0;
+    if (alarm->place)
+        rl_timeheap_remove(&timers->heap, alarm);
+    return -1;
+}
+
 /* Sets a timer: args are what to call and with what. Returns it, a new reference,
    or NULL with an exception set. */
 static PyObject *set_timer(struct rl_timers *self, double when, PyObject *const *args,
@@ -203,14 +230,9 @@ static PyObject *set_timer(struct rl_timers *self, double when, PyObject *const 
         return PyErr_NoMemory();
     }
     Py_INCREF(timer);
-    if (unlikely(self->listener && self->listener != Py_None)) {
-        PyObject *listener = Py_NewRef(self->listener), *heard = PyObject_CallNoArgs(listener);
-        Py_DECREF(listener);
-        if (!heard) {
-            end_timer(timer);
-            Py_CLEAR(timer);
-        }
-        Py_XDECREF(heard);
+    if (unlikely(tell_listener(self) < 0)) {
+        end_timer(timer);
+        Py_CLEAR(timer);
     }
     return (PyObject *)timer;
 }
@@ -239,7 +261,7 @@ static PyObject *timers_add(PyObject *self, PyObject *const *args, Py_ssize_t co
 static PyObject *timers_after(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     double seconds, when;
     if (read_call("after", args, count, &seconds) < 0 ||
-        rl_timers_after((struct rl_timers *)self, seconds, &when) < 0)
+        time_after((struct rl_timers *)self, seconds, &when) < 0)
         return NULL;
     return set_timer((struct rl_timers *)self, when, args + 1, count - 1);
 }

@@ -18,6 +18,7 @@
 enum {
     RL_ALARM_OF_TASKLET, /* That sleeps. */
     RL_ALARM_OF_LIMIT,   /* Of a wait. */
+    RL_ALARM_OF_SCOPE,   /* Its limit. */
     RL_ALARM_OF_TIMER,
 };
 
@@ -40,9 +41,14 @@ struct rl_timers *rl_timers_of(struct rl_ring *ring);
 /* Reads their clock. Returns 0, or -1 with an exception set. */
 int rl_timers_now(struct rl_timers *timers, double *now);
 
-/* When that is over which begins now and takes `seconds`. Returns 0, or -1 with an
-   exception set. */
-int rl_timers_after(struct rl_timers *timers, double seconds, double *when);
+/* Sets an alarm whose kind is known, and that is not set, to go off in `seconds` from
+   now. Returns 0, or -1 with an exception set and the alarm not. */
+int rl_timers_set(struct rl_timers *timers, struct rl_alarm *alarm, double seconds);
+
+/* Takes back an alarm that is set. */
+static inline void rl_timers_unset(struct rl_timers *timers, struct rl_alarm *alarm) {
+    rl_timeheap_remove(&timers->heap, alarm);
+}
 
 /* Adds types and functions to the module. Returns 0, or -1 with an exception set. */
 int rl_timers_init(PyObject *module);

@@ -384,6 +384,25 @@ def selecting_from_buffers() -> Iterator[Callable[[], Any]]:
     return handing_over(lambda: ringlet.select(*arms).value, channels)
 
 
+def giving_a_block_so_much_time() -> Iterator[Callable[[], Any]]:
+    timers = ringlet._core.hub().timers
+    before = len(timers)
+    channel: Channel[Any] = Channel()
+    expired: list[bool] = []
+
+    def wait() -> None:
+        with ringlet.timeout(60), ringlet.timeout(0.001, quiet=True) as scope:
+            channel.receive()
+        expired.append(scope.expired)
+
+    yield wait
+    assert len(timers) == before, len(timers)
+    assert channel.balance == 0
+    expired.clear()
+    wait()
+    assert expired == [True]
+
+
 crowds: list[list[greenlet]] = []
 rounds: list[int] = []  # of the scene under way
 refusals: list[int] = []  # that another thread has seen
@@ -412,6 +431,7 @@ SCENES = [
     selecting_from_buffers,
     sleeping,
     limiting,
+    giving_a_block_so_much_time,
     setting_timers,
 ]
 
