@@ -100,6 +100,30 @@ static void take_exception(PyObject **error, PyObject **traceback) {
     Py_XDECREF(type);
 }
 
+/* Tells the owner of a tasklet that this ends, by `error` (borrowed) or NULL. That is
+   done anew when a signal handler has raised something meanwhile, for the main program. */
+static void tell_owner(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *error) {
+    PyObject *owner = tasklet->owner, *done = NULL, *raised, *traceback;
+    PyObject *name = PyUnicode_InternFromString("_ended");
+    tasklet->owner = NULL;
+    for (int tries = 0; name && tries < 5 && !done; tries++) {
+        done = PyObject_CallMethodObjArgs(owner, name, tasklet, error ? error : Py_None, NULL);
+        if (done)
+            break;
+        take_exception(&raised, &traceback);
+        if (!rl_ring_throw_main(ring, raised)) {
+            PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(raised)), Py_NewRef(raised),
+                          Py_XNewRef(traceback));
+            PyErr_WriteUnraisable(owner);
+        }
+        Py_DECREF(raised);
+        Py_XDECREF(traceback);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(name);
+    Py_DECREF(owner);
+}
+
 /* Ends a tasklet on its own greenlet, with `result` (stolen; NULL: what is set was
    raised). What can run Python code comes first, while it is still running. */
 static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *result) {
@@ -113,6 +137,8 @@ static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject 
             PyErr_WriteUnraisable((PyObject *)tasklet);
         Py_XDECREF(done);
     }
+    if (tasklet->owner)
+        tell_owner(ring, tasklet, error);
     if (unlikely(tasklet == ring->main)) {
         done = PyObject_CallOneArg(rl_policy.main_ended, error ? error : Py_None);
         if (!done)

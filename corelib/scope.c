@@ -282,6 +282,41 @@ static PyObject *scope_exit(PyObject *object, PyObject *const *args, Py_ssize_t 
     return swallow;
 }
 
+/* The __exit__ of a group: the block is left, and then waited for what it has started,
+   whatever is raised meanwhile. One call of C for the same reason. */
+static PyObject *scope_exit_waiting(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    struct rl_scope *self = (struct rl_scope *)object;
+    struct rl_ring *ring = rl_ring_get();
+    if (!ring)
+        return NULL;
+    if (count != 3)
+        return PyErr_Format(PyExc_TypeError, "__exit__() takes 3 arguments (%zd given)", count);
+    rl_scope_leave(self);
+    PyObject *errors = PyList_New(0), *done = NULL;
+    int failed = !errors || PyList_Append(errors, args[1]) < 0;
+    while (!failed && !(done = PyObject_CallMethod(object, "_wait", "O", errors))) {
+        PyObject *type, *error, *traceback;
+        PyErr_Fetch(&type, &error, &traceback);
+        PyErr_NormalizeException(&type, &error, &traceback);
+        if (traceback)
+            PyException_SetTraceback(error, traceback);
+        failed = PyList_Append(errors, error) < 0;
+        if (!failed && (ring->barred || ring->current == ring->hub)) {
+            PyErr_Restore(type, error, traceback); /* Nobody can wait here. */
+            failed = 1;
+            break;
+        }
+        Py_DECREF(type);
+        Py_DECREF(error);
+        Py_XDECREF(traceback);
+    }
+    Py_XDECREF(done);
+    PyObject *swallow = failed ? NULL : PyObject_CallMethod(object, "_outcome", "O", errors);
+    Py_XDECREF(errors);
+    Py_CLEAR(self->overtaken_by);
+    return swallow;
+}
+
 static PyObject *scope_expire(PyObject *self, PyObject *unused) {
     (void)unused;
     if (rl_scope_cancel((struct rl_scope *)self) < 0)
@@ -349,6 +384,11 @@ static PyMethodDef scope_methods[] = {
      PyDoc_STR("__exit__(kind, error, traceback)\n--\n\n"
                "Leave its block. When its own Cancelled ends that, _ended_by(error) says what\n"
                "becomes of it.")},
+    {"_exit_waiting", (PyCFunction)(void (*)(void))scope_exit_waiting, METH_FASTCALL,
+     PyDoc_STR("_exit_waiting(kind, error, traceback)\n--\n\n"
+               "Leave its block, then call _wait(errors), which parks until there is nothing to wait\n"
+               "for, again and again until it returns; errors begins with what has ended the block,\n"
+               "or None, and what _wait() raises comes behind. Returns what _outcome(errors) does.")},
     {"_expire", scope_expire, METH_NOARGS,
      PyDoc_STR("_expire()\n--\n\nCancel its block, once. From any thread.")},
     {"_set_limit", scope_set_limit, METH_O,

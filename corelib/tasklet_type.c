@@ -353,13 +353,9 @@ PyTypeObject rl_tasklet_type = {
     .tp_new = tasklet_new,
 };
 
-/* spawn(f, *args, **kwargs): the tasklet is made, its context copied, and it stands
-   at the end of the round, in one call. */
-static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    (void)module;
-    struct rl_ring *ring = rl_ring_get();
-    if (!ring)
-        return NULL;
+/* Makes a tasklet of a callable and its arguments, in a copy of the current context.
+   Returns a new reference, or NULL with an exception set. */
+static struct rl_tasklet *make(PyObject *const *args, Py_ssize_t count, PyObject *names) {
     if (count < 1 || !PyCallable_Check(args[0])) {
         if (count < 1)
             PyErr_SetString(PyExc_TypeError, "spawn() needs a callable to run");
@@ -387,6 +383,40 @@ static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count
         Py_DECREF(self);
         return NULL;
     }
+    return self;
+}
+
+/* spawn(f, *args, **kwargs): the tasklet is made, its context copied, and it stands
+   at the end of the round, in one call. */
+static PyObject *spawn(PyObject *module, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    (void)module;
+    struct rl_ring *ring = rl_ring_get();
+    struct rl_tasklet *self = ring ? make(args, count, names) : NULL;
+    if (self)
+        rl_ring_start(ring, self);
+    return (PyObject *)self;
+}
+
+/* spawn_for(owner, members, f, *args, **kwargs): the same, and at no moment does it run
+   without its owner knowing. */
+static PyObject *spawn_for(PyObject *module, PyObject *const *args, Py_ssize_t count,
+                           PyObject *names) {
+    (void)module;
+    struct rl_ring *ring = rl_ring_get();
+    if (!ring)
+        return NULL;
+    if (count < 2 || !PyDict_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "spawn_for() wants an owner and a dict");
+        return NULL;
+    }
+    struct rl_tasklet *self = make(args + 2, count - 2, names);
+    if (!self)
+        return NULL;
+    self->owner = Py_NewRef(args[0]);
+    if (PyDict_SetItem(args[1], (PyObject *)self, Py_None) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
     rl_ring_start(ring, self);
     return (PyObject *)self;
 }
@@ -396,6 +426,10 @@ static PyMethodDef functions[] = {
      PyDoc_STR("spawn(f, /, *args, **kwargs)\n--\n\n"
                "Make a tasklet that will call f(*args, **kwargs), at the end of the round, in a copy\n"
                "of the caller's contextvars context. Returns it at once; never switches.")},
+    {"spawn_for", (PyCFunction)(void (*)(void))spawn_for, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("spawn_for(owner, members, f, /, *args, **kwargs)\n--\n\n"
+               "The same for one that belongs to owner, whose key in the dict members it becomes; at\n"
+               "its end owner._ended(tasklet, error or None) is called, which must not block.")},
     {NULL, NULL, 0, NULL},
 };
 

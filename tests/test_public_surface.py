@@ -21,14 +21,15 @@ SURFACE = {
         # tasklets
         *("Tasklet", "call_threadsafe", "current", "dump", "excepthook", "main", "run", "schedule"),
         *("shield", "sleep", "spawn", "spawn_later", "tasklets", "timeout"),
-        # channels, generators
+        # channels, groups, generators
+        *("Group",),
         *("Channel", "Selection", "select"),
         *("generator", "iterate", "yield_", "yield_from"),
     ),
     "ringlet.servers": ("HTTPLimits", "StreamServer", "WSGIServer"),
     "ringlet.sync": (
         *("Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock"),
-        *("RLock", "Semaphore", "Statistics"),
+        *("Group", "RLock", "Semaphore", "Statistics"),
         *("Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown", "SimpleQueue"),
     ),
     "ringlet.tools": (

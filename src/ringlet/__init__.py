@@ -6,8 +6,9 @@ The layers, each of which knows only those below it:
     compat, patch, testing and tools on top, and imported by nobody
 
 core: greenlets, coroutines moved by hand. generators: `yield` from any depth of calls. sched:
-tasklets, which a scheduler runs. channels: how they hand each other values. io and servers:
-blocking calls that block only their caller. `import ringlet` loads those up to channels.
+tasklets, which a scheduler runs. channels: how they hand each other values. sync:
+locks, queues and groups. io and servers: blocking calls that block only their caller. `import
+ringlet` loads those up to sync.
 
 PYTEST_DONT_REWRITE: a plugin of pytest is in here, but no tests. A run that imports ringlet before
 pytest would be warned about it otherwise.
@@ -43,6 +44,7 @@ from ringlet.sched import (
     tasklets,
     timeout,
 )
+from ringlet.sync import Group
 from ringlet.version import VERSION
 
 error = GreenletError
@@ -56,6 +58,7 @@ __all__ = (
     "Deadlock",
     "GreenletError",
     "GreenletExit",
+    "Group",
     "Selection",
     "Tasklet",
     "TaskletError",

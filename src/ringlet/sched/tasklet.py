@@ -184,10 +184,12 @@ def _tell(tasklet: _core.Tasklet[Any], error: BaseException) -> None:
     """Say what is to be said about an exception that ends a tasklet, to whom it concerns."""
     if isinstance(error, _SILENT):
         return
+    if tasklet._owner is not None:
+        return  # It is told, and sees to it.
     if isinstance(error, KeyboardInterrupt | SystemExit):
         # Meant for the program, not for the tasklet that happened to run.
         _core.throw_main(error)
-    elif not tasklet._watched and tasklet._owner is None and tasklet is not _core.main():
+    elif not tasklet._watched and tasklet is not _core.main():
         # Looked up at each use, as sys.excepthook is, so that a program may assign its own.
         getattr(sys.modules["ringlet"], "excepthook", excepthook)(tasklet, error)
 

@@ -8,7 +8,18 @@ from ringlet import _core
 from ringlet.errors import Timeout
 from ringlet.sched.wait import check_timeout
 
-__all__ = ("shield", "timeout")
+__all__ = ("cancelled_around", "shield", "timeout")
+
+
+def cancelled_around(scope: _core.Scope, error: BaseException) -> BaseException | None:
+    """The Cancelled of a scope around this one that `error` has replaced in a `finally` there."""
+    wanted = scope._overtaken_by
+    if wanted is None:
+        return None
+    seen: BaseException | None = error
+    while seen is not None and seen is not wanted:
+        seen = seen.__context__
+    return seen
 
 
 class timeout(_core.Scope):  # noqa: N801 (it reads as a word: with timeout(5):)
@@ -48,23 +59,13 @@ class timeout(_core.Scope):  # noqa: N801 (it reads as a word: with timeout(5):)
 
     def _ended_by(self, error: BaseException) -> bool:
         """For the core: our own Cancelled has left the block. Whether to swallow it."""
-        if around := self._cancelled_around(error):
+        if around := cancelled_around(self, error):
             raise around
         if self._quiet:
             return True
         late = Timeout(f"the block was not done in {self._limit or 0:g} s")
         late.scope = self
         raise late from error
-
-    def _cancelled_around(self, error: BaseException) -> BaseException | None:
-        """The Cancelled of a scope around us that ours has replaced in a `finally` of our block."""
-        wanted = self._overtaken_by
-        if wanted is None:
-            return None
-        seen: BaseException | None = error
-        while seen is not None and seen is not wanted:
-            seen = seen.__context__
-        return seen
 
 
 class shield(_core.Scope):  # noqa: N801 (as above)

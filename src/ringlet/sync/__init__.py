@@ -3,6 +3,7 @@
 from ringlet.sync.barrier import Barrier, BrokenBarrierError
 from ringlet.sync.condition import Condition
 from ringlet.sync.event import Event
+from ringlet.sync.group import Group
 from ringlet.sync.lock import Lock, RLock
 from ringlet.sync.queue import (
     Empty,
@@ -24,6 +25,7 @@ __all__ = (
     "Empty",
     "Event",
     "Full",
+    "Group",
     "LifoQueue",
     "Lock",
     "PriorityQueue",
