@@ -151,6 +151,26 @@ def test_only_callables_can_be_error_handlers():
         stackless.set_error_handler(1)
 
 
+def test_in_a_forked_child_the_tasklet_that_forked_is_the_main_one_and_alone():
+    program = """
+import os
+from ringlet.compat import stackless
+def fork():
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    stackless.tasklet(print)("in the child")
+    stackless.run()
+    me = stackless.getcurrent()
+    print(me is stackless.getmain(), me.is_main, stackless.getruncount(), flush=True)
+stackless.tasklet(fork)()
+stackless.tasklet(print)("in the parent", flush=True)
+stackless.run()
+"""
+    assert run_isolated(program).stdout == "in the child\nTrue True 1\nin the parent\n"
+
+
 def test_the_program_ends_by_itself_when_tasklets_are_left():
     program = """
 from ringlet.compat import stackless

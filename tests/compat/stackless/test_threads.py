@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+import ringlet
 from ringlet.compat import stackless
 from ringlet.compat.stackless import channel, schedule, schedule_remove, tasklet
 
@@ -222,6 +223,26 @@ def test_the_channel_callback_is_called_for_exchanges_between_threads(log):
         assert done.wait(SECONDS)
         stackless.set_channel_callback(None)
     assert (orders, main, (1, 0)) in log
+
+
+def test_a_thread_that_uses_ringlet_alone_can_wait_in_a_channel():
+    c, ready = channel(), threading.Event()
+
+    def body():
+        waiter = ringlet.spawn(c.receive)
+        ringlet.schedule()
+        ready.set()
+        waiter.join()
+
+    thread = Thread(body)
+    thread.start()
+    assert ready.wait(SECONDS)
+    waiter = c.queue
+    assert waiter.blocked
+    assert waiter.thread_id == thread.ident
+    waiter.kill()
+    thread.end()
+    assert (c.balance, waiter.alive) == (0, False)
 
 
 # ---- Tasklets of other threads ---------------------------------------------------------------

@@ -257,6 +257,21 @@ def test_set_atomic_is_the_same(count):
     assert 1000 <= count[0] <= 1001
 
 
+def test_what_an_atomic_tasklet_has_missed_is_remembered_beyond_its_turn(count):
+    def body():
+        with stackless.atomic():
+            working(count, 1000)
+            schedule()
+        count[0] += 1
+
+    t = tasklet(body)()
+    assert stackless.run(100) is t
+    assert count == [1000]
+    t.insert()
+    assert stackless.run(100) is None
+    assert count == [1001]
+
+
 def test_under_a_switch_trap_it_is_left_alone(count):
     def body():
         stackless.switch_trap(1)

@@ -79,7 +79,9 @@ class Limit:
             _core.set_slice(0, False, None)
             _core.resume(native)
             _core.bring_forward(native)
-        elif not me.atomic and _may_leave(frame, self._ignore_nesting or me.ignore_nesting):
+        elif me.atomic:
+            me._overdue = True
+        elif _may_leave(frame, self._ignore_nesting or me.ignore_nesting):
             self._watchdog.victim = me
             _core.resume(native)
             _core.bring_forward(native)

@@ -82,13 +82,17 @@ class Scheduler:
     """One thread's. It decides what happens when its ring is empty."""
 
     def __init__(self) -> None:
+        # The greenlet that main runs in.
+        self.root: Any = _core.getcurrent()
+        while self.root.parent is not None:
+            self.root = self.root.parent
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin, with nobody in run(). After a fork the thread has another main tasklet."""
         self.hub = _core.hub()
         self.ident = threading.get_ident()
         self.native_main: _core.Tasklet[Any] = _core.main()
-        # The greenlet that main runs in.
-        self.root = _core.getcurrent()
-        while self.root.parent is not None:
-            self.root = self.root.parent
         # The stand-in for it that programs get to see: a compat.stackless.tasklet.
         self.main: Any = None
         # Innermost last.
@@ -99,6 +103,19 @@ class Scheduler:
         self.hub.when_idle = self._when_idle
         if callbacks.watcher is not None:
             _core.watch(callbacks.watcher)
+
+    @classmethod
+    def abroad(cls, ident: int | None) -> "Scheduler":
+        """One for a thread that has none itself, because it does not use Stackless."""
+        for ring_ident, hub, _, native_main, *_ in _core.rings():
+            if ring_ident == ident:
+                self = cls.__new__(cls)
+                self.hub, self.ident, self.native_main = hub, ring_ident, native_main
+                self.root = self.main = self.limit = None
+                self.watchdogs = []
+                self.in_channel_callback = False
+                return self
+        raise ValueError("bad thread")
 
     @property
     def gone(self) -> bool:
@@ -185,9 +202,12 @@ def schedulers() -> list[Scheduler]:
 
 
 def _begin_anew() -> None:
-    """In a forked child: whoever waited in a run() is not there any more."""
-    _here.scheduler = None
+    """In a forked child: the tasklet that forked is the main one, and alone."""
     _all.clear()
+    own = _here.scheduler
+    if own is not None:
+        own.renew()
+        _all.add(own)
 
 
 os.register_at_fork(after_in_child=_begin_anew)

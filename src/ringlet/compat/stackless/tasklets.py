@@ -348,8 +348,16 @@ def of(native: _core.Tasklet[Any]) -> tasklet:
         stand_in._native = native
         stand_in._begun = True
         if native.is_foreign:
-            stand_in._home = scheduler_of(native.thread_ident)
+            stand_in._home = home_of(native.thread_ident)
     return stand_in
+
+
+def home_of(ident: int | None) -> Scheduler:
+    """The scheduler of a thread that runs a tasklet, whether it uses Stackless or not."""
+    try:
+        return scheduler_of(ident)
+    except ValueError:
+        return Scheduler.abroad(ident)
 
 
 def main_of(scheduler: Scheduler) -> tasklet:

@@ -27,6 +27,7 @@ class Traits:
         "_home",
         "_ignore_nesting",
         "_native",
+        "_overdue",
         "_tempval",
         "_thrown",
     )
@@ -47,18 +48,20 @@ class Traits:
     _atomic: bool
     _block_trap: bool
     _ignore_nesting: bool
+    # Whether it has outlived its time in run() while it was atomic.
+    _overdue: bool
 
     def _reset(self, home: Scheduler, context: Context) -> None:
         self._native = None
         self._home = home
         self._context = context
-        self._atomic = self._block_trap = self._ignore_nesting = False
+        self._atomic = self._block_trap = self._ignore_nesting = self._overdue = False
         self._forget()
 
     def _forget(self) -> None:
         """Be dead."""
         self._tempval = self._func = self._call = self._thrown = None
-        self._begun = False
+        self._begun = self._overdue = False
 
     def __repr__(self) -> str:
         state = "blocked" if self.blocked else "scheduled" if self.scheduled else "paused"
@@ -197,8 +200,15 @@ class Traits:
         return self._atomic
 
     def set_atomic(self, flag: Any) -> bool:
-        """Have run() with a time limit leave it alone, or not. Returns what held before."""
+        """Have run() with a time limit leave it alone, or not. Returns what held before.
+
+        If its time was over meanwhile, it is interrupted when it can be again.
+        """
         before, self._atomic = self._atomic, bool(flag)
+        if self._overdue and not flag and self.is_current:
+            self._overdue = False
+            if self._home.limit is not None:
+                self._home.limit.overtime(outer_frame(sys._getframe(1)))
         return before
 
     @property
