@@ -232,6 +232,14 @@ static PyObject *selection_arguments(PyObject *self, PyObject *unused) {
     return PyTuple_GetSlice(self, 0, 3);
 }
 
+/* That of an equal tuple. Tuples may keep theirs in a field that our allocation leaves alone. */
+static Py_hash_t selection_hash(PyObject *self) {
+    PyObject *tuple = PyTuple_GetSlice(self, 0, 3);
+    Py_hash_t hash = tuple ? PyObject_Hash(tuple) : -1;
+    Py_XDECREF(tuple);
+    return hash;
+}
+
 static PyObject *selection_repr(PyObject *self) {
     return PyUnicode_FromFormat("Selection(index=%R, channel=%R, value=%R)",
                                 PyTuple_GET_ITEM(self, 0), PyTuple_GET_ITEM(self, 1),
@@ -260,6 +268,7 @@ static PyTypeObject selection_type = {
     .tp_doc = PyDoc_STR("Selection(index, channel, value)\n--\n\n"
                         "What a select() came to: a tuple with names."),
     .tp_repr = selection_repr,
+    .tp_hash = selection_hash,
     .tp_methods = selection_methods,
     .tp_members = selection_members,
     .tp_new = selection_new,
@@ -422,6 +431,7 @@ static PyMethodDef functions[] = {
 int rl_select_init(PyObject *module) {
     PyObject *fields = Py_BuildValue("(sss)", "index", "channel", "value");
     selection_type.tp_base = &PyTuple_Type;
+    selection_type.tp_richcompare = PyTuple_Type.tp_richcompare; /* Inherited with the hash only. */
     int failed = !fields || PyModule_AddType(module, &arm_type) < 0 ||
                  PyModule_AddType(module, &select_type) < 0 ||
                  PyModule_AddType(module, &selection_type) < 0 ||

@@ -376,6 +376,8 @@ def test_a_selection_is_a_tuple_with_names() -> None:
     index, where, value = selection
     assert (index, where, value) == (selection.index, selection.channel, selection.value)
     assert isinstance(selection, Selection)
+    assert hash(selection) == hash((index, where, value)) == hash(Selection(*selection))
+    assert selection == (0, channel, 1) != Selection(1, channel, 1) > selection
     match selection:
         case Selection(0, other, 1):
             assert other is channel
@@ -393,6 +395,13 @@ def test_arms_and_selects_are_made_by_calls_only() -> None:
     for kind in (_core.Arm, _core.Select):
         with pytest.raises(TypeError, match="cannot create"):
             kind()
+
+
+def test_anything_with_a_callback_can_be_waited_for_through_a_buffer() -> None:
+    ended, other = Channel[Any](None), Channel[int]()
+    tasklet = spawn(schedule)
+    tasklet.add_done_callback(ended.send_nowait)
+    assert select(other.receiving(), ended.receiving()) == (1, ended, tasklet)
 
 
 # --- What is kept ---------------------------------------------------------------------------------
@@ -448,7 +457,7 @@ def test_what_an_arm_would_have_sent_may_use_the_channels_as_it_goes() -> None:
 
 def test_what_is_not_complete_yet_cannot_be_seen() -> None:
     channel = Channel[int]()
-    tasklet, outcome = selecting(channel.receiving())
+    tasklet, _ = selecting(channel.receiving())
     assert not [one for one in gc.get_objects() if type(one) is Selection]
     assert tasklet.waiting_on in gc.get_objects()
     channel.send(1)
