@@ -105,6 +105,46 @@ static PyObject *left_at(PyObject *module, PyObject *unused) {
     return ring ? Py_BuildValue("(Kd)", ring->rounds, ring->hub_since) : NULL;
 }
 
+/* ---- Where tasklets come from ------------------------------------------------- */
+
+/* So many calls are noted: enough to get out of what of ours starts it. */
+enum { CALLS_NOTED = 6 };
+
+int rl_note_origins;
+
+void rl_tasklet_note_origin(struct rl_tasklet *tasklet) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    int was_enabled = PyGC_Disable();
+    PyObject *list = PyList_New(0);
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get()), *caller;
+    for (int i = 0; list && frame && i < CALLS_NOTED; i++) {
+        if (append(list, (PyObject *)PyFrame_GetCode(frame)) < 0 ||
+            append(list, PyLong_FromLong(PyFrame_GetLineNumber(frame))) < 0)
+            Py_CLEAR(list);
+        caller = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = caller;
+    }
+    Py_XDECREF(frame);
+    PyObject *before = tasklet->origin;
+    tasklet->origin = list ? PyList_AsTuple(list) : NULL;
+    Py_XDECREF(before);
+    Py_XDECREF(list);
+    if (was_enabled)
+        PyGC_Enable();
+    PyErr_Restore(type, value, traceback);
+}
+
+static PyObject *note_origins(PyObject *module, PyObject *flag) {
+    (void)module;
+    int on = PyObject_IsTrue(flag);
+    if (on < 0)
+        return NULL;
+    rl_note_origins += on ? 1 : -1;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"rings", rings, METH_NOARGS,
      PyDoc_STR("rings()\n--\n\n"
@@ -116,6 +156,10 @@ static PyMethodDef functions[] = {
      PyDoc_STR("left_at()\n--\n\n"
                "How often this thread's hub has run, and when, by monotonic(), the turn last came to it\n"
                "from a tasklet.")},
+    {"note_origins", note_origins, METH_O,
+     PyDoc_STR("note_origins(flag)\n--\n\n"
+               "Have it noted, in all threads, where tasklets are started; once for each True, until\n"
+               "there was a False for it.")},
     {"others_ready", others_ready, METH_NOARGS,
      PyDoc_STR("others_ready()\n--\n\n"
                "Whether any tasklet of this thread but the running one and the hub is ready.")},

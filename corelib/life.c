@@ -10,6 +10,8 @@
 /* ---- The living, and those that have ended -------------------------------- */
 
 void rl_ring_start(struct rl_ring *ring, struct rl_tasklet *tasklet) {
+    if (unlikely(rl_note_origins))
+        rl_tasklet_note_origin(tasklet);
     tasklet->ring = ring;
     tasklet->state = RL_TASKLET_READY;
     tasklet->younger = NULL;

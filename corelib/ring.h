@@ -83,6 +83,9 @@ struct rl_tasklet {
     PyObject *name;                 /* str or NULL; owned. */
     PyObject *joiners;              /* list of tasklets to wake at its end, or NULL; owned. */
     PyObject *callbacks;            /* list of done callbacks, or NULL; owned. See rl_ring.ended. */
+    PyObject *origin;               /* Where it was started: a tuple of code objects, each followed by
+                                       a line number, the innermost first; owned. NULL unless
+                                       rl_note_origins. */
     PyObject *owner;                /* For the layers above: the group it belongs to, or NULL; owned. */
     PyObject *weakreflist;          /* Weak references to it. */
     unsigned char state;            /* enum rl_tasklet_state. */
@@ -142,6 +145,13 @@ struct rl_ring {
 
 /* All there are, linked by next and prev; the GIL guards them. */
 extern struct rl_ring *rl_rings;
+
+/* How many want to know where tasklets are started; 0: it is not noted. */
+extern int rl_note_origins;
+
+/* Notes where the calling thread starts a tasklet. Runs no Python code. Without memory
+   it is not noted. inspect.c */
+void rl_tasklet_note_origin(struct rl_tasklet *tasklet);
 
 extern PyTypeObject rl_tasklet_type;
 extern PyObject *rl_tasklet_error; /* ringlet.TaskletError. */

@@ -59,6 +59,7 @@ static int tasklet_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->joiners);
     Py_VISIT(self->callbacks);
     Py_VISIT(self->owner);
+    Py_VISIT(self->origin);
     Py_VISIT(self->raising);
     Py_VISIT(self->cancellation);
     Py_VISIT(self->scopes);
@@ -83,6 +84,7 @@ static int tasklet_clear(PyObject *object) {
     Py_CLEAR(self->joiners);
     Py_CLEAR(self->callbacks);
     Py_CLEAR(self->owner);
+    Py_CLEAR(self->origin);
     Py_CLEAR(self->raising);
     Py_CLEAR(self->cancellation);
     Py_CLEAR(self->scopes);
@@ -217,6 +219,8 @@ static PyMemberDef tasklet_members[] = {
     {"_watched", T_UINT, offsetof(struct rl_tasklet, watched), 0,
      "How many wait in result() for it."},
     {"_callbacks", T_OBJECT, offsetof(struct rl_tasklet, callbacks), 0, "A list, or None."},
+    {"_origin", T_OBJECT, offsetof(struct rl_tasklet, origin), READONLY,
+     "Where it was started, if note_origins() was on: code, line, caller's code, line, ..."},
     {"_owner", T_OBJECT, offsetof(struct rl_tasklet, owner), 0, "The group it belongs to, or None."},
     {NULL, 0, 0, 0, NULL},
 };

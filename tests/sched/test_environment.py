@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from ringlet import _core
 from ringlet.sched.environment import obey
 from tests.support.isolated import run_isolated
 
@@ -16,6 +17,21 @@ def test_the_environment_asks_for_it() -> None:
     assert outcome.stderr.startswith("--- ringlet: 0 tasklets")
 
 
+def test_then_it_is_told_where_tasklets_were_started() -> None:
+    outcome = run_isolated(
+        """
+import os, signal
+from ringlet import Channel, spawn
+def begin():
+    spawn(Channel().receive)
+begin()
+os.kill(os.getpid(), signal.SIGUSR2)
+""",
+        env={"RINGLET_DUMP": "SIGUSR2"},
+    )
+    assert "started in begin, <string>, line 5\n" in outcome.stderr
+
+
 @pytest.mark.parametrize("name", ["usr1", "SIGUSR1", str(int(signal.SIGUSR1))])
 def test_a_signal_may_be_named_in_several_ways(name: str) -> None:
     before = signal.getsignal(signal.SIGUSR1)
@@ -24,6 +40,7 @@ def test_a_signal_may_be_named_in_several_ways(name: str) -> None:
         assert signal.getsignal(signal.SIGUSR1) is not before
     finally:
         signal.signal(signal.SIGUSR1, before)
+        _core.note_origins(False)
 
 
 @pytest.mark.parametrize("name", ["SIGNONE", "0", "yes", "signal"])

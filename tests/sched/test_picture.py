@@ -10,7 +10,7 @@ from ringlet import Channel, Tasklet, current, greenlet, schedule, spawn
 from ringlet.sched import wait
 from ringlet.sched.picture import Picture, own_ring
 from ringlet.sched.words import seconds_in_words
-from ringlet.sync import Lock
+from ringlet.sync import Group, Lock
 from ringlet.testing import run_until_blocked
 
 pytestmark = pytest.mark.ringlet
@@ -100,14 +100,38 @@ def test_a_real_lock_names_its_holder_once() -> None:
 
 
 def test_members_stand_below_who_waits_for_their_group() -> None:
-    group = Latch()
-    with parked(host=group, child=Latch(), other=Latch()) as tasklets:
-        tasklets["child"]._owner = tasklets["other"]._owner = group
-        assert re.findall(r"( *[+|]- tasklet \w+)", tree())[1:] == [
-            "+- tasklet host",
-            "   +- tasklet child",
-            "   +- tasklet other",
-        ]
+    def child() -> None:
+        wait.park("nothing")
+
+    def host() -> None:
+        with Group() as group:
+            group.spawn(child)
+            group.spawn(child)
+
+    tasklet = spawn(host)
+    run_until_blocked()
+    shown = re.sub(r"test_\w+\.<locals>\.", "", tree())
+    assert re.findall(r"( *[+|]- tasklet \w+)", shown)[1:] == [
+        "+- tasklet host",
+        "   +- tasklet child",
+        "   +- tasklet child",
+    ]
+    tasklet.kill()
+
+
+def test_a_member_that_waits_for_room_in_its_group_does_not_wait_for_itself() -> None:
+    def member(group: Group) -> None:
+        group.spawn(print)
+
+    def host() -> None:
+        with Group(limit=1) as group:
+            group.spawn(member, group)
+
+    tasklet = spawn(host)
+    run_until_blocked()
+    assert tree().count("waits for <group") == 2
+    assert Picture([own_ring()]).circles() == []
+    tasklet.kill()
 
 
 def test_a_circle_is_named_once_with_what_each_waits_for() -> None:

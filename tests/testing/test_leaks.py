@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringlet import Channel, _core, greenlet, schedule, sleep, spawn
+from ringlet import Channel, Tasklet, _core, greenlet, schedule, sleep, spawn
 from ringlet.io.socket import socketpair
 from ringlet.testing import LeakError, fake_clock, no_leaks, run_until_blocked
 
@@ -34,6 +34,29 @@ def test_a_tasklet_is_named_with_what_it_waits_for_and_where() -> None:
     assert repr(channel) in str(caught.value)
     assert "channel.receive()" in str(caught.value)
     worker.kill()
+
+
+def test_a_tasklet_is_named_with_where_it_was_started() -> None:
+    def start_it() -> None:
+        started.append(spawn(Channel().receive))
+
+    started: list[Tasklet[object]] = []
+    with (
+        pytest.raises(LeakError, match=r"started in start_it, .*test_leaks\.py, line "),
+        no_leaks(),
+    ):
+        start_it()
+    started[0].kill()
+
+
+@pytest.mark.ringlet(fresh=False)
+def test_where_tasklets_are_started_is_noted_only_on_demand() -> None:
+    with no_leaks():
+        noted = spawn(schedule)
+    not_noted = spawn(schedule)
+    assert noted._origin is not None
+    assert not_noted._origin is None
+    not_noted.join()
 
 
 def test_a_greenlet_that_never_ended_is_named_with_where_it_stands() -> None:

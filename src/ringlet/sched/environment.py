@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Mapping
 
+from ringlet import _core
 from ringlet.sched.dumping import dump_on_signal
 from ringlet.sched.watchdog import watchdog
 
@@ -15,12 +16,14 @@ def obey(environment: Mapping[str, str] = os.environ) -> None:
     """Do what the environment asks for. Called once, on import.
 
     RINGLET_DUMP is a signal, by its name with or without SIG or by its number, that dump() shall
-    answer; only the main thread can see to that, so elsewhere it is not done. RINGLET_WATCHDOG is
+    answer, with where each tasklet was started; only the main thread can see to that, so elsewhere
+    it is not done. RINGLET_WATCHDOG is
     the number of seconds for a watchdog(). Raises ValueError for what makes no sense.
     """
     signal_name = environment.get("RINGLET_DUMP", "")
     if signal_name and threading.current_thread() is threading.main_thread():
         dump_on_signal(_signal_number(signal_name))
+        _core.note_origins(True)
     seconds = environment.get("RINGLET_WATCHDOG", "")
     if seconds:
         try:

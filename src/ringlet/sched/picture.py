@@ -93,7 +93,9 @@ class Picture:
         holder = _holder(target)
         if isinstance(holder, _core.Tasklet):
             return [holder]
-        return self._members.get(id(target), [])
+        members = self._members.get(id(target), [])
+        # One of them that wants to spawn another waits for room, and not for all to end.
+        return [] if tasklet in members else members
 
     def circles(self) -> list[list[_Tasklet]]:
         """Tasklets that wait for each other in a circle, each circle once."""
@@ -227,7 +229,8 @@ class Picture:
 
     def describe(self, tasklet: _Tasklet) -> list[str]:
         """A tasklet, what it waits for, and where: several lines, the innermost call last."""
-        return [self._headline(tasklet), *stacks.lines_of(self.stack(tasklet), self.limit)]
+        lines = [self._headline(tasklet), *stacks.lines_of(self.stack(tasklet), self.limit)]
+        return lines if not self.limit else [*lines, *stacks.origin_lines(tasklet._origin)]
 
     def _headline(self, tasklet: _Tasklet) -> str:
         words = [label(tasklet), tasklet.state]

@@ -6,8 +6,9 @@ import threading
 import traceback
 from collections.abc import Container, Iterator
 from types import FrameType
+from typing import Any
 
-__all__ = ("FRAMES_SHOWN", "Stack", "is_ours", "lines_of", "other_threads", "walk")
+__all__ = ("FRAMES_SHOWN", "Stack", "is_ours", "lines_of", "origin_lines", "other_threads", "walk")
 
 #: How many calls are shown where nobody says otherwise.
 FRAMES_SHOWN = 8
@@ -38,6 +39,15 @@ def lines_of(stack: Stack, limit: int) -> list[str]:
     if len(stack) > limit > 0:
         lines.insert(0, f"    {len(stack) - limit} more calls outside of these")
     return lines
+
+
+def origin_lines(origin: tuple[Any, ...] | None) -> list[str]:
+    """Where a tasklet was started, if that has been noted: the innermost call that is not ours."""
+    calls = list(zip(origin[0::2], origin[1::2], strict=True)) if origin else []
+    for code, line in calls:
+        if not code.co_filename.startswith(_PACKAGE):
+            return [f"    started in {code.co_name}, {code.co_filename}, line {line}"]
+    return []
 
 
 def other_threads(known: Container[int | None], limit: int) -> Iterator[str]:

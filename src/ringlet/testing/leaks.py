@@ -83,8 +83,19 @@ def no_leaks() -> Iterator[None]:
     checked.
     """
     before = Remains.now()
-    yield
-    check(before)
+    with noted_origins():
+        yield
+        check(before)
+
+
+@contextlib.contextmanager
+def noted_origins() -> Iterator[None]:
+    """Have it noted where tasklets are started."""
+    _core.note_origins(True)
+    try:
+        yield
+    finally:
+        _core.note_origins(False)
 
 
 def check(before: Remains) -> None:

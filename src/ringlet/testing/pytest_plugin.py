@@ -22,7 +22,7 @@ import pytest
 from ringlet import _core
 from ringlet.sched.picture import describe
 from ringlet.testing import clock
-from ringlet.testing.leaks import LeakError, Remains, check
+from ringlet.testing.leaks import LeakError, Remains, check, noted_origins
 from ringlet.testing.progress import run_until_blocked
 from ringlet.testing.transcript import Transcript
 
@@ -101,7 +101,8 @@ def _fresh_ringlet(request: pytest.FixtureRequest) -> Iterator[None]:
 
     package.excepthook = note
     try:
-        yield
+        with noted_origins():
+            yield
         if not (leaks or request.node.stash.get(_HAS_FAILED, False)):
             check(before)
             _check_errors(uncaught)
