@@ -380,6 +380,28 @@ def test_bind_thread_to_another_thread(log):
     assert log == [log[0], log[0]]
 
 
+def test_bind_thread_of_one_that_was_removed_before_it_began(log):
+    made = []
+
+    def body():
+        made.append(tasklet(lambda: log.append(threading.current_thread()))().remove())
+        ready.set()
+        assert bound.wait(SECONDS)
+        stackless.run()
+
+    ready, bound = threading.Event(), threading.Event()
+    thread = Thread(body)
+    thread.start()
+    assert ready.wait(SECONDS)
+    made[0].bind_thread()
+    bound.set()
+    thread.end()
+    assert log == []
+    made[0].insert()
+    stackless.run()
+    assert log == [threading.main_thread()]
+
+
 def test_bind_thread_of_one_that_is_scheduled_or_has_begun():
     t = tasklet(schedule_remove)()
     with raises("can't (re)bind a runnable tasklet"):

@@ -180,11 +180,16 @@ class tasklet(Traits):  # noqa: N801 (Stackless's name)
 
     def bind_thread(self, ident: int | None = None) -> None:
         """Let another thread run it, by default the calling one. Only if it has not begun."""
-        if self._native is not None:
-            if not self._begun and self.scheduled:
-                raise RuntimeError("can't (re)bind a runnable tasklet")
+        if self.scheduled and not self.blocked:
+            raise RuntimeError("can't (re)bind a runnable tasklet")
+        if self._begun and self.alive:
             raise RuntimeError("tasklet has C state on its stack")
-        self._home = scheduler_of(ident)
+        home = scheduler_of(ident)
+        native, self._native = self._native, None
+        if native is not None and not native.finished:
+            # It was inserted and removed again: there it just ends.
+            native._kill(TaskletExit())
+        self._home = home
 
     @property
     def next(self) -> "tasklet | None":
