@@ -121,6 +121,34 @@ def set_and_cancel_asyncio(peer: str, pending: int, count: int) -> float:
     return asyncio.run(main())
 
 
+def limited_blocks(peer: str, count: int) -> float:
+    """ns to enter and to leave a block with a time limit."""
+    background.START[peer]()
+    api = import_module(peer)
+    limit = api.timeout if peer == "ringlet" else api.Timeout
+
+    def run() -> None:
+        for _ in repeat(None, count):
+            with limit(60):
+                pass
+
+    return clocks.best(run, count)
+
+
+def limited_blocks_asyncio(peer: str, count: int) -> float:
+    """ns to enter and to leave a block of asyncio.timeout()."""
+
+    async def main() -> int:
+        background.on_asyncio()
+        start = process_time_ns()
+        for _ in repeat(None, count):
+            async with asyncio.timeout(60):
+                pass
+        return process_time_ns() - start
+
+    return min(asyncio.run(main()) for _ in range(REPEATS)) / count
+
+
 def far_ones(count: int) -> list[float]:
     """So many times, in no order, none of which comes."""
     draw = random.Random(1)
@@ -159,6 +187,19 @@ QUESTION = Question(
             },
             params={"pending": 1_000_000, "count": 100_000},
             quick={"pending": 1_000, "count": 1_000},
+            rounds=3,
+        ),
+        Figure(
+            "a block with a time limit that is not reached",
+            "ns",
+            {
+                "ringlet": limited_blocks,
+                "gevent": limited_blocks,
+                "asyncio": limited_blocks_asyncio,
+                "eventlet": limited_blocks,
+            },
+            params={"count": 50_000},
+            quick={"count": 1_000},
             rounds=3,
         ),
     ),
