@@ -24,6 +24,7 @@ from ringlet.sync import (
     SimpleQueue,
 )
 from ringlet.testing import fake_clock
+from tests.support.isolated import run_isolated
 from tests.sync.helpers import PATIENCE, blocked_thread, settle
 
 
@@ -466,6 +467,26 @@ def test_threads_and_tasklets_lose_nothing_and_get_nothing_twice(make):
         one.join(PATIENCE)
     expected = [(number, item) for number in range(5) for item in range(each)]
     assert Counter(got) == Counter(expected)
+
+
+def test_a_daemon_that_works_off_a_queue_is_waited_for():
+    run_isolated(
+        """
+import threading, time
+from ringlet.sync import Queue
+items = Queue()
+def worker():
+    while True:
+        items.get()
+        # Works in the thread's own way, which ringlet cannot see, until the main program waits.
+        while not items.waiting:
+            time.sleep(0.001)
+        items.task_done()
+threading.Thread(target=worker, daemon=True).start()
+items.put(1)
+items.join()
+"""
+    )
 
 
 # --- A model --------------------------------------------------------------------------------------

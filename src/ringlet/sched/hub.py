@@ -23,6 +23,15 @@ __all__ = ("Hub", "call_threadsafe")
 
 # Seconds after which the hub looks again whether the threads it relies on are still alive.
 _LOOK_AGAIN = 1.0
+# What programs use as they use what threading and queue have: with workers that are daemons.
+_SHARED = (
+    _core.Condition,
+    _core.Event,
+    _core.Lock,
+    _core.Queue,
+    _core.RLock,
+    _core.Semaphore,
+)
 # How many of the timers that are due are fired before others have their turn, and descriptors are
 # looked at: however many are due together, nothing else waits for all of them.
 _AT_ONCE = 256
@@ -179,10 +188,18 @@ class Hub:
         self.timers.fire(_AT_ONCE, _call)
 
     def other_threads(self) -> Iterator[threading.Thread]:
-        """The other threads that might wake a tasklet here."""
+        """The other threads that might wake a tasklet here.
+
+        Daemons are among them only while somebody waits for what threads are known to share.
+        """
+        daemons_count = any(
+            isinstance(tasklet.waiting_on, _SHARED) for tasklet in (_core.main(), *_core.living())
+        )
         for thread in threading.enumerate():
             if not (
-                thread is self.thread or thread.daemon or getattr(thread, "ringlet_worker", False)
+                thread is self.thread
+                or (thread.daemon and not daemons_count)
+                or getattr(thread, "ringlet_worker", False)
             ):
                 yield thread
 

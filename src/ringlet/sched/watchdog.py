@@ -66,6 +66,7 @@ class Watchdog:
         self._stopped = threading.Event()
         self._arm()
         thread = threading.Thread(target=self._watch, name="ringlet watchdog", daemon=True)
+        thread.ringlet_worker = True  # type: ignore[attr-defined]
         thread.start()
 
     def _watch(self) -> None:

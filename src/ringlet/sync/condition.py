@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 
 from ringlet import _core
 from ringlet.errors import Deadlock, TaskletError
-from ringlet.sched import wait
+from ringlet.sched import shield, wait
 from ringlet.sync.lock import RLock
 from ringlet.sync.waiting import Statistics, words_on_waiting
 
 __all__ = ("Condition",)
 
 T = TypeVar("T")
+
+# What says that a lock cannot be had: nobody is left to release it, or nobody may wait here.
+_FINAL = (Deadlock, RuntimeError, TaskletError)
 
 
 class Condition(_core.Condition):
@@ -63,6 +66,7 @@ class Condition(_core.Condition):
         self._check_owned("wait")
         saved: list[Any] = []
         notified = False
+        put_off = shield()  # Made now: later there may be no memory for it.
         try:
             if self._is_ours and (seconds is None or seconds > 0):
                 notified = wait.attempt(lambda: self._park(saved), seconds, self)
@@ -73,7 +77,7 @@ class Condition(_core.Condition):
         finally:
             # Nothing was saved when what came first has raised: then it is still held.
             if saved:
-                self._take_again(saved[0], notified)
+                self._take_again(saved[0], notified, put_off)
         return notified
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
@@ -108,17 +112,21 @@ class Condition(_core.Condition):
 
     notifyAll = notify_all  # noqa: N815 (threading's old name for it)
 
-    def _take_again(self, saved: Any, notified: bool) -> None:
-        """Get the lock back, as it was saved, whatever is thrown meanwhile; that is raised then."""
+    def _take_again(self, saved: Any, notified: bool, put_off: shield) -> None:
+        """Get the lock back, as it was saved.
+
+        Cancelling is put off meanwhile; what else is thrown, by kill() for one, is raised then.
+        """
         thrown: BaseException | None = None
-        while True:
-            try:
-                self._acquire_restore(saved)
-                break
-            except (Deadlock, TaskletError):
-                raise  # It cannot be had: nobody is left to release it, or nobody may wait here.
-            except BaseException as error:
-                thrown = error
+        with put_off:
+            while True:
+                try:
+                    self._acquire_restore(saved)
+                    break
+                except BaseException as error:
+                    if type(error) in _FINAL:
+                        raise
+                    thrown = error
         if thrown is not None:
             if notified:
                 self._notify(1)
