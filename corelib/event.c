@@ -168,6 +168,19 @@ static PyObject *release_lock(struct condition *self, PyObject *saved) {
     return holder;
 }
 
+/* The reverse of release_lock, if the lock is free: then `saved` is emptied. Else the
+   caller sees to it. No exception is set. */
+static void take_lock(struct condition *self, PyObject *saved) {
+    struct rl_lock *lock = (struct rl_lock *)self->lock;
+    Py_ssize_t depth = PyLong_AsSsize_t(PyList_GET_ITEM(saved, 0));
+    if (lock->holder)
+        return;
+    if (rl_lock_take(lock) < 0 || PyList_SetSlice(saved, 0, PyList_GET_SIZE(saved), NULL) < 0)
+        PyErr_Clear();
+    else
+        lock->depth = depth;
+}
+
 static PyObject *condition_park(PyObject *object, PyObject *how) {
     struct condition *self = (struct condition *)object;
     double began;
@@ -191,6 +204,8 @@ static PyObject *condition_park(PyObject *object, PyObject *how) {
     if (outcome == RL_RAISED_WITH)
         rl_waiters_give(&self->waiters, NULL);
     PyErr_Fetch(&type, &error, &traceback);
+    if (holder)
+        take_lock(self, how);
     Py_XDECREF(value);
     Py_XDECREF(holder);
     PyErr_Restore(type, error, traceback);
@@ -229,7 +244,8 @@ static PyMethodDef condition_methods[] = {
      PyDoc_STR("_park(how)\n--\n\n"
                "Wait to be notified. Returns True, or raises what was thrown.\n\n"
                "Given a list it first releases the lock, a Lock or RLock, and adds to the list how\n"
-               "often that was held. For another lock, which the caller has released, it is given\n"
+               "often that was held; at the end it takes the lock again and empties the list, unless\n"
+               "that would have to wait. For another lock, which the caller has released, it is given\n"
                "what _notifications was before that, and returns at once if that has changed.")},
     {"_notify", condition_notify, METH_O,
      PyDoc_STR("_notify(most)\n--\n\nWake so many at most. Returns how many.")},

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ringlet
-from ringlet import Channel, GreenletExit, getcurrent, greenlet, settrace
+from ringlet import Channel, GreenletExit, getcurrent, greenlet, settrace, sync
 
 library = ctypes.CDLL(None)
 refuse = library.rl_refuse
@@ -403,6 +403,45 @@ def giving_a_block_so_much_time() -> Iterator[Callable[[], Any]]:
     assert expired == [True]
 
 
+def locking() -> Iterator[Callable[[], Any]]:
+    lock = sync.Lock()
+
+    def hold() -> None:
+        with lock:
+            ringlet.schedule()
+
+    def take() -> None:
+        with lock:
+            pass
+
+    holder = ringlet.spawn(hold)
+    ringlet.schedule()
+    yield take
+    holder.join()
+    assert (lock.locked(), lock.waiting) == (False, 0)
+
+
+def waiting_for_a_notification() -> Iterator[Callable[[], Any]]:
+    condition = sync.Condition()
+
+    def notify() -> None:
+        while True:
+            with contextlib.suppress(MemoryError):
+                with condition:
+                    condition.notify()
+                ringlet.schedule()
+
+    def wait() -> None:
+        with condition:
+            condition.wait()
+
+    notifier = ringlet.spawn(notify)
+    ringlet.schedule()
+    yield wait
+    notifier.kill()
+    assert (condition._lock.locked(), condition.waiting) == (False, 0)
+
+
 crowds: list[list[greenlet]] = []
 rounds: list[int] = []  # of the scene under way
 refusals: list[int] = []  # that another thread has seen
@@ -429,6 +468,8 @@ SCENES = [
     receiving_when_senders_run_first,
     selecting,
     selecting_from_buffers,
+    locking,
+    waiting_for_a_notification,
     sleeping,
     limiting,
     giving_a_block_so_much_time,

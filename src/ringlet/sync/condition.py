@@ -5,6 +5,7 @@ Who waits stands in a queue in C (corelib/event.c).
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -69,13 +70,13 @@ class Condition(_core.Condition):
         put_off = shield()  # Made now: later there may be no memory for it.
         try:
             if self._is_ours and (seconds is None or seconds > 0):
-                notified = wait.attempt(lambda: self._park(saved), seconds, self)
+                notified = wait.attempt(partial(self._park, saved), seconds, self)
             else:
                 seen = self._notifications
                 saved.append(self._release_save())
-                notified = wait.attempt(lambda: self._park(seen), seconds, self)
+                notified = wait.attempt(partial(self._park, seen), seconds, self)
         finally:
-            # Nothing was saved when what came first has raised: then it is still held.
+            # Nothing is saved when the lock is still held, or has been taken again already.
             if saved:
                 self._take_again(saved[0], notified, put_off)
         return notified

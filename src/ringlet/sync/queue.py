@@ -6,6 +6,7 @@ So are containers that the core does not know: those of PriorityQueue, and of su
 import heapq
 import queue
 from collections import deque
+from functools import partial
 from queue import Empty, Full
 from typing import Any, NoReturn, TypeVar
 
@@ -70,7 +71,7 @@ class SimpleQueue(_core.Queue[T]):
         seconds = _check_time(block, timeout)
         if self._try_put(item):
             return
-        if not block or not wait.attempt(lambda: self._wait_put(item), seconds, self):
+        if not block or not wait.attempt(partial(self._wait_put, item), seconds, self):
             raise Full(f"no place in {self!r}")
 
     def _get_otherwise(self, block: bool = True, timeout: float | None = None) -> T:
