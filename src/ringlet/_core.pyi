@@ -160,9 +160,9 @@ class ChannelClosed(ValueError):
 class WouldBlock(Exception): ...
 
 @final
-class Arm(Generic[T]):
+class Arm(Generic[T_co]):
     @property
-    def channel(self) -> Channel[T]: ...
+    def channel(self) -> Channel[T_co]: ...
 
 @final
 class Select:
