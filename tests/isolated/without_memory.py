@@ -426,10 +426,12 @@ def waiting_for_a_notification() -> Iterator[Callable[[], Any]]:
 
     def notify() -> None:
         while True:
-            with contextlib.suppress(MemoryError):
+            try:
                 with condition:
                     condition.notify()
                 ringlet.schedule()
+            except MemoryError:
+                continue
 
     def wait() -> None:
         with condition:
@@ -440,6 +442,35 @@ def waiting_for_a_notification() -> Iterator[Callable[[], Any]]:
     yield wait
     notifier.kill()
     assert (condition._lock.locked(), condition.waiting) == (False, 0)
+
+
+def queueing() -> Iterator[Callable[[], Any]]:
+    items: sync.Queue[Any] = sync.Queue(1)
+    put: list[Any] = []
+    got: list[Any] = []
+
+    def consume() -> None:
+        item = None
+        while item != "end":
+            try:
+                item = items.get()
+                got.append(item)
+            except MemoryError:
+                continue
+
+    def produce() -> None:
+        for item in range(3):
+            items.put(item)
+            put.append(item)
+
+    consumer = ringlet.spawn(consume)
+    ringlet.schedule()
+    yield produce
+    items.put("end")
+    consumer.join()
+    # Of one that was put or got there may have been no memory to write that down.
+    assert len(set(got) ^ {*put, "end"}) <= 2, (put, got)
+    assert (items.qsize(), items.waiting) == (0, 0)
 
 
 crowds: list[list[greenlet]] = []
@@ -470,6 +501,7 @@ SCENES = [
     selecting_from_buffers,
     locking,
     waiting_for_a_notification,
+    queueing,
     sleeping,
     limiting,
     giving_a_block_so_much_time,
