@@ -250,17 +250,6 @@ static int give_way_to(struct rl_ring *ring, struct rl_tasklet *next, int may_st
     return -1;
 }
 
-/* Whether the running tasklet, which has parked, has been woken when it comes back
-   only because there is no memory to enter another one, see tell_main: then it goes on. */
-static int __attribute__((noinline))
-stay_woken(struct rl_ring *ring, struct rl_tasklet *me, enum landing landing) {
-    if (landing != STAYED || me->state != RL_TASKLET_READY)
-        return 0;
-    PyErr_Clear();
-    stay(ring, me);
-    return 1;
-}
-
 /* Lets others run until the running tasklet is woken. What it waits for has been
    noted. Returns as rl_ring_park. */
 static PyObject *wait(struct rl_ring *ring, struct rl_tasklet *me) {
@@ -273,7 +262,7 @@ static PyObject *wait(struct rl_ring *ring, struct rl_tasklet *me) {
     next->state = RL_TASKLET_RUNNING;
     ring->current = next;
     enum landing landing = enter_current(ring, me);
-    if (unlikely(landing != BACK && !stay_woken(ring, me, landing))) {
+    if (unlikely(landing != BACK)) {
         arrive_otherwise(ring, me, landing, 0);
         return NULL;
     }
