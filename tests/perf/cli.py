@@ -55,6 +55,8 @@ Exit status: 0, or 1 when a measurement failed to run; a missed target is no fai
 def main(name: str | None = None) -> None:
     """Runs the command line, for one question or for those it names."""
     options = _parse(name)
+    # What it needs may be missing: better known now than when all has been measured.
+    draw = import_module("tests.perf.plot").draw if options.plot else None
     questions = [import_module(f"tests.perf.{each}").QUESTION for each in options.questions]
     if options.quick:
         questions = [_quick(question) for question in questions]
@@ -82,7 +84,6 @@ def main(name: str | None = None) -> None:
         text = json.dumps(report.as_json(facts, questions, results), indent=1)
         options.json.write_text(text + "\n")
     if options.plot:
-        draw = import_module("tests.perf.plot").draw
         for question in questions:
             if series := question.series():
                 draw(series, results, options.plot)
