@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How tasklets and rings begin and end. */
 #include "ring.h"
+#include "joining.h"
 #include "scope.h"
 #include "timers.h"
 
@@ -57,8 +58,7 @@ static void settle(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject *v
     tasklet->error = error;
     tasklet->traceback = traceback;
     tasklet->joiners = NULL;
-    for (Py_ssize_t i = 0; joiners && i < PyList_GET_SIZE(joiners); i++)
-        rl_ring_wake((struct rl_tasklet *)PyList_GET_ITEM(joiners, i), NULL);
+    rl_joiners_tell(joiners);
     Py_XDECREF(joiners);
     if (tasklet->callbacks) {
         Py_INCREF(tasklet);
@@ -133,6 +133,8 @@ static void conclude(struct rl_ring *ring, struct rl_tasklet *tasklet, PyObject 
     if (!result)
         take_exception(&error, &traceback);
     forget_function(tasklet);
+    if (unlikely(tasklet->locals != NULL))
+        Py_CLEAR(tasklet->locals);
     if (error) {
         done = PyObject_CallFunctionObjArgs(rl_policy.failed, tasklet, error, NULL);
         if (!done)
@@ -298,6 +300,7 @@ static void end_tasklet(struct rl_ring *ring, struct rl_tasklet *tasklet, int ma
         PyErr_Clear();
     Py_CLEAR(tasklet->error);
     rl_cancel_forget(tasklet);
+    Py_CLEAR(tasklet->locals);
     settle(ring, tasklet, NULL, error, NULL);
     depart(ring, tasklet);
 }

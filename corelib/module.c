@@ -7,6 +7,7 @@
 #include "channel.h"
 #include "greenlet.h"
 #include "greenlet_type.h"
+#include "joining.h"
 #include "netio.h"
 #include "pystate.h"
 #include "ring.h"
@@ -58,7 +59,7 @@ static PyObject *create(PyObject *spec, PyModuleDef *unused) {
                   rl_ring_init(fresh) < 0 || rl_tasklet_init(fresh) < 0 ||
                   rl_turns_init(fresh) < 0 || rl_slices_init(fresh) < 0 ||
                   rl_timers_init(fresh) < 0 || rl_timed_init(fresh) < 0 ||
-                  rl_scope_init(fresh) < 0 ||
+                  rl_scope_init(fresh) < 0 || rl_joining_init(fresh) < 0 ||
                   rl_inspect_init(fresh) < 0 || rl_channel_init(fresh) < 0 ||
                   rl_lock_init(fresh) < 0 || rl_semaphore_init(fresh) < 0 ||
                   rl_event_init(fresh) < 0 || rl_queue_init(fresh) < 0 ||

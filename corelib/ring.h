@@ -81,11 +81,12 @@ struct rl_tasklet {
                                        or NULL. */
     void (*unlinker)(struct rl_tasklet *self); /* The same for queues of the core; or NULL. */
     PyObject *name;                 /* str or NULL; owned. */
-    PyObject *joiners;              /* list of tasklets to wake at its end, or NULL; owned. */
+    PyObject *joiners;              /* list of whom to tell of its end, or NULL; owned. See joining.h. */
     PyObject *callbacks;            /* list of done callbacks, or NULL; owned. See rl_ring.ended. */
     PyObject *origin;               /* Where it was started: a tuple of code objects, each followed by
                                        a line number, the innermost first; owned. NULL unless
                                        rl_note_origins. */
+    PyObject *locals;               /* What local objects keep for it, or NULL; owned. */
     PyObject *owner;                /* For the layers above: the group it belongs to, or NULL; owned. */
     PyObject *weakreflist;          /* Weak references to it. */
     unsigned char state;            /* enum rl_tasklet_state. */

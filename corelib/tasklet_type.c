@@ -5,6 +5,7 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "joining.h"
 #include "ring.h"
 #include "scope.h"
 #include "timed.h"
@@ -60,6 +61,7 @@ static int tasklet_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->callbacks);
     Py_VISIT(self->owner);
     Py_VISIT(self->origin);
+    Py_VISIT(self->locals);
     Py_VISIT(self->raising);
     Py_VISIT(self->cancellation);
     Py_VISIT(self->scopes);
@@ -85,6 +87,7 @@ static int tasklet_clear(PyObject *object) {
     Py_CLEAR(self->callbacks);
     Py_CLEAR(self->owner);
     Py_CLEAR(self->origin);
+    Py_CLEAR(self->locals);
     Py_CLEAR(self->raising);
     Py_CLEAR(self->cancellation);
     Py_CLEAR(self->scopes);
@@ -221,6 +224,8 @@ static PyMemberDef tasklet_members[] = {
     {"_callbacks", T_OBJECT, offsetof(struct rl_tasklet, callbacks), 0, "A list, or None."},
     {"_origin", T_OBJECT, offsetof(struct rl_tasklet, origin), READONLY,
      "Where it was started, if note_origins() was on: code, line, caller's code, line, ..."},
+    {"_locals", T_OBJECT, offsetof(struct rl_tasklet, locals), 0,
+     "What sched/local.py keeps for it until it ends, or None."},
     {"_owner", T_OBJECT, offsetof(struct rl_tasklet, owner), 0, "The group it belongs to, or None."},
     {NULL, 0, 0, 0, NULL},
 };
@@ -290,13 +295,24 @@ static PyObject *tasklet_kill(PyObject *object, PyObject *error) {
 /* Takes the running tasklet off the list of those that wait for an end. */
 static void leave_joiners(struct rl_tasklet *waiter) {
     struct rl_tasklet *target = (struct rl_tasklet *)waiter->waiting_on;
-    PyObject *list = target ? target->joiners : NULL;
-    for (Py_ssize_t i = 0; list && i < PyList_GET_SIZE(list); i++)
-        if (PyList_GET_ITEM(list, i) == (PyObject *)waiter) {
-            if (PyList_SetSlice(list, i, i + 1, NULL) < 0)
-                PyErr_WriteUnraisable((PyObject *)waiter);
-            return;
-        }
+    if (target)
+        rl_joiners_remove(target->joiners, (PyObject *)waiter);
+}
+
+static PyObject *tasklet_add_joiner(PyObject *object, PyObject *joiner) {
+    struct rl_tasklet *self = (struct rl_tasklet *)object;
+    if (!rl_countdown_check(joiner))
+        return PyErr_Format(PyExc_TypeError, "_add_joiner() wants a Countdown");
+    if (self->state == RL_TASKLET_FINISHED)
+        Py_RETURN_FALSE;
+    if (rl_joiners_add(&self->joiners, joiner) < 0)
+        return NULL;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *tasklet_remove_joiner(PyObject *object, PyObject *joiner) {
+    rl_joiners_remove(((struct rl_tasklet *)object)->joiners, joiner);
+    Py_RETURN_NONE;
 }
 
 static PyObject *tasklet_await_end(PyObject *object, PyObject *unused) {
@@ -334,6 +350,10 @@ static PyMethodDef tasklet_methods[] = {
     {"_kill", tasklet_kill, METH_O,
      PyDoc_STR("_kill(error)\n--\n\n"
                "Like throw(), in place of whatever else was to be raised in it, shields or not.")},
+    {"_add_joiner", tasklet_add_joiner, METH_O,
+     PyDoc_STR("_add_joiner(countdown)\n--\n\nCount its end there. False when it has ended.")},
+    {"_remove_joiner", tasklet_remove_joiner, METH_O,
+     PyDoc_STR("_remove_joiner(countdown)\n--\n\nThe reverse of _add_joiner().")},
     {"_await_end", tasklet_await_end, METH_NOARGS,
      PyDoc_STR("_await_end()\n--\n\nPark until this tasklet has ended.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Tasklet[type of its result]"},

@@ -21,6 +21,7 @@ SURFACE = {
         # tasklets
         *("Tasklet", "call_threadsafe", "current", "dump", "excepthook", "main", "run", "schedule"),
         *("shield", "sleep", "spawn", "spawn_later", "tasklets", "timeout"),
+        *("Future", "local", "wait"),
         # channels, groups, generators
         *("Group",),
         *("Channel", "Selection", "select"),

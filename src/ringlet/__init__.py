@@ -29,11 +29,13 @@ from ringlet.errors import (
 )
 from ringlet.generators import generator, iterate, yield_, yield_from
 from ringlet.sched import (
+    Future,
     Tasklet,
     call_threadsafe,
     current,
     dump,
     excepthook,
+    local,
     main,
     run,
     schedule,
@@ -44,6 +46,7 @@ from ringlet.sched import (
     tasklets,
     timeout,
 )
+from ringlet.sched.joining import wait
 from ringlet.sync import Group
 from ringlet.version import VERSION
 
@@ -56,6 +59,7 @@ __all__ = (
     "Channel",
     "ChannelClosed",
     "Deadlock",
+    "Future",
     "GreenletError",
     "GreenletExit",
     "Group",
@@ -76,6 +80,7 @@ __all__ = (
     "gettrace",
     "greenlet",
     "iterate",
+    "local",
     "main",
     "run",
     "schedule",
@@ -87,6 +92,7 @@ __all__ = (
     "spawn_later",
     "tasklets",
     "timeout",
+    "wait",
     "yield_",
     "yield_from",
 )

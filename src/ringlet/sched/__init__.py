@@ -2,8 +2,10 @@
 
 from ringlet.sched.dumping import dump
 from ringlet.sched.environment import obey
+from ringlet.sched.future import Future
 from ringlet.sched.hub import Hub, call_threadsafe
 from ringlet.sched.lifecycle import install
+from ringlet.sched.local import local
 from ringlet.sched.tasklet import (
     Tasklet,
     current,
@@ -18,12 +20,14 @@ from ringlet.sched.timeout import shield, timeout
 from ringlet.sched.wait import schedule, sleep
 
 __all__ = (
+    "Future",
     "Hub",
     "Tasklet",
     "call_threadsafe",
     "current",
     "dump",
     "excepthook",
+    "local",
     "main",
     "run",
     "schedule",
