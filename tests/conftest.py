@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.leaks import leak_checked, wants_leak_check
 
@@ -16,6 +17,11 @@ pytest_plugins = ["pytester"]
 # Our own plugin comes by itself unless ringlet is only on the path.
 if not any(entry.name == "ringlet" for entry in entry_points(group="pytest11")):
     pytest_plugins.append("ringlet.testing.pytest_plugin")
+# How long an example takes is the machine's business.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 LEAK_CHECKED = Path(__file__).parent / "core"
 # Where each test has to leave the scheduler as it found it.
 CLEAN = tuple(Path(__file__).parent / name for name in ("channels", "io", "servers", "testing"))

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(
     hasattr(sys, "gettotalrefcount") and sys.version_info < (3, 12),
     reason="debug builds of 3.11 abort in `raise` without memory, greenlets or not",
+)
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="an interpreter that can run without the GIL has an allocator of its own built in",
 )
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("width", [1, 30])
