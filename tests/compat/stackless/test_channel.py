@@ -8,6 +8,7 @@ import pytest
 
 from ringlet.compat import stackless
 from ringlet.compat.stackless import channel, schedule, tasklet
+from tests.support.isolated import run_isolated
 
 CLOSED = "^Send/receive operation on a closed channel$"
 
@@ -399,3 +400,26 @@ def test_the_text_of_a_channel_says_how_it_is():
     assert re.fullmatch(r"<channel at 0x\w+, balance 0>", repr(c))
     c.close()
     assert repr(c).endswith(", closed>")
+
+
+def test_nothing_else_need_have_been_used_for_its_errors_to_be_raised():
+    text = run_isolated(
+        """
+from ringlet.compat.stackless import channel
+c = channel()
+def attempt(exchange, *args):
+    try:
+        exchange(*args)
+    except Exception as error:
+        print(type(error).__name__, error)
+attempt(c.receive)
+attempt(c.send, 1)
+c.close()
+attempt(c.receive)
+attempt(c.send, 1)
+"""
+    ).stdout
+    assert text.splitlines() == [
+        *["RuntimeError Deadlock: the last runnable tasklet cannot be blocked."] * 2,
+        *["ValueError Send/receive operation on a closed channel"] * 2,
+    ]

@@ -1,7 +1,7 @@
 """Stackless's channels: the exchange is the core's, the rules around it are here."""
 
 from collections.abc import Iterable
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from ringlet import _core
 from ringlet.compat.stackless.exits import bomb, make_exception
@@ -13,7 +13,7 @@ __all__ = ("channel",)
 
 _SENDING, _RECEIVING = 1, -1
 
-# The exchange itself. What forbids to wait in a closed channel is the core's, too.
+# The exchange itself.
 _send, _receive = _core.Channel.send, _core.Channel.receive
 
 
@@ -29,6 +29,7 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
     is_stackless = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        here()  # decides what happens when nobody else can run
         self = super().__new__(cls)
         self._preference = -1
         self._schedule_all = False
@@ -140,14 +141,14 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
 
     def send(self, value: Any) -> None:  # type: ignore[override]  # no time limit
         """Hand `value` to a receiver; wait for one if there is none. A bomb is raised there."""
-        if callbacks.unusual or self._schedule_all or isinstance(value, bomb):
+        if callbacks.unusual or self._schedule_all or self._closed or isinstance(value, bomb):
             self._send_unusually(value)
         else:
             _send(self, value)
 
     def receive(self) -> Any:  # type: ignore[override]  # no time limit
         """Take what a sender has brought; wait for one if there is none."""
-        if callbacks.unusual or self._schedule_all:
+        if callbacks.unusual or self._schedule_all or self._closed:
             return self._receive_unusually()
         return _receive(self)
 
@@ -169,19 +170,13 @@ class channel(_core.Channel[Any]):  # noqa: N801 (Stackless's name)
         self._finish(me, meets)
         return value
 
-    def _raise_closed(self) -> NoReturn:
-        """For the core: nobody is there to exchange with, and nobody may wait."""
-        raise ValueError("Send/receive operation on a closed channel")
-
-    _raise_drained = _raise_closed
-
     def _prepare(self, me: tasklet, direction: int, meets: bool, value: Any) -> None:
         """Before an exchange, at once (`meets`) or after a wait: raise what forbids it."""
         if not meets:
             if me.block_trap:
                 raise RuntimeError("this tasklet does not like to be blocked.")
             if self.closing:
-                self._raise_closed()
+                raise ValueError("Send/receive operation on a closed channel")
             check_trap()
         elif _core.switch_trap() and self._switches(direction):
             check_trap()
