@@ -327,7 +327,8 @@ static PyObject *scope_expire(PyObject *self, PyObject *unused) {
 static PyObject *scope_set_limit(PyObject *object, PyObject *limit) {
     struct rl_scope *self = (struct rl_scope *)object;
     struct rl_tasklet *tasklet = self->tasklet;
-    if (tasklet && (!rl_thread_self || rl_thread_self->ring != tasklet->ring))
+    if (tasklet &&
+        (!tasklet->ring || !rl_thread_self || rl_thread_self->ring != tasklet->ring))
         return PyErr_Format(rl_tasklet_error, "%R belongs to another thread", object);
     if (self->expired)
         return PyErr_Format(rl_tasklet_error, "%R has expired: it cannot be set anew", object);

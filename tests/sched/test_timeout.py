@@ -27,6 +27,7 @@ from ringlet import (
     yield_,
 )
 from ringlet.testing import FakeClock, fake_clock
+from tests.support.isolated import run_isolated
 
 
 @pytest.fixture(autouse=True)
@@ -282,6 +283,27 @@ def test_limits_can_be_set_anew(clock):
         with pytest.raises(TaskletError, match="expired"):
             scope.reschedule(1)
     assert clock.time() == 106
+
+
+def test_a_limit_of_a_thread_that_has_ended_is_refused_where_nothing_is_scheduled():
+    program = """
+import threading
+import ringlet
+
+# That makes the core know this thread, which has no scheduler.
+ringlet.core.getcurrent()
+scope = ringlet.timeout(100)
+thread = threading.Thread(target=scope.__enter__)
+thread.start()
+thread.join()
+try:
+    scope.reschedule(5)
+except ringlet.TaskletError as error:
+    print(error)
+scope.__exit__(None, None, None)
+assert not scope.active
+"""
+    assert run_isolated(program).stdout.endswith("belongs to another thread\n")
 
 
 def test_a_limit_that_is_over_but_was_not_raised_can_be_set_anew(clock):
