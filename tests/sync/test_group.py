@@ -480,6 +480,47 @@ def test_who_is_cancelled_as_there_is_room_lets_the_next_one_in(clock):
     assert done == ["second"]
 
 
+def strangers(group, function, count):
+    """Tasklets of no group that wait for room in this one, and what became of them."""
+
+    def start():
+        try:
+            ends.append(group.spawn(function).state)
+        except (TypeError, TaskletError) as error:
+            ends.append(type(error))
+
+    ends: list = []
+    return [spawn(start) for _ in range(count)], ends
+
+
+def test_all_who_wait_for_room_go_on_when_the_group_is_cancelled():
+    with Group(limit=1) as group:
+        group.spawn(sleep, 100)
+        waiting, ends = strangers(group, schedule, 3)
+        schedule()
+        group.cancel()
+    ringlet.wait(waiting)
+    assert ends == ["finished"] * 3
+
+
+def test_all_who_wait_for_room_are_refused_when_the_block_is_left():
+    with Group(limit=1) as group:
+        member = group.spawn(schedule)
+        waiting, ends = strangers(group, schedule, 3)
+        while not member.finished:
+            schedule()
+    ringlet.wait(waiting)
+    assert ends == [TaskletError] * 3
+
+
+def test_who_cannot_use_the_room_leaves_it_to_the_next_one():
+    with Group(limit=1) as group:
+        group.spawn(schedule)
+        waiting, ends = strangers(group, None, 3)
+        ringlet.wait(waiting)
+    assert ends == [TypeError] * 3
+
+
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "2"])
 def test_what_is_no_limit_is_refused(limit):
     with pytest.raises(ValueError, match="limit"):
@@ -549,6 +590,22 @@ def test_inputs_are_taken_as_results_are_asked_for(method):
         assert len(taken) == 4
         group.cancel()
         results.close()
+
+
+@pytest.mark.parametrize("method", ["map", "imap", "imap_unordered"])
+def test_those_killed_before_they_began_have_ended_too(method):
+    with Group() as group:
+        spawn(group.kill)
+        with pytest.raises(TaskletExit):
+            list(getattr(group, method)(double, range(3)))
+
+
+@pytest.mark.parametrize("method", ["map", "imap", "imap_unordered"])
+def test_in_a_cancelled_group_they_have_ended_too(method):
+    with Group() as group:
+        group.cancel()
+        with shield(), pytest.raises(Cancelled):
+            list(getattr(group, method)(double, range(3)))
 
 
 @pytest.mark.parametrize("method", ["map", "imap", "imap_unordered"])

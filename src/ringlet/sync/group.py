@@ -47,6 +47,8 @@ class Group(_core.Scope):
         # Who waits in spawn(), the first one first; and who waits at the end.
         self._queue: deque[_core.Tasklet[Any]] = deque()
         self._waiting: _core.Tasklet[Any] | None = None
+        # Who takes the results of those that imap_unordered() has started.
+        self._coming: dict[Tasklet[Any], _Arrivals[Any]] = {}
         self._thread: int | None = None
         self._open = False
         self._leaving = False
@@ -92,7 +94,11 @@ class Group(_core.Scope):
             self._wait_for_room(self.limit)
         if not self._open or self.cancelled or get_ident() != self._thread:
             return self._refuse(Tasklet(f, args, kwargs))
-        tasklet: Tasklet[T] = _core.spawn_for(self, self._members, f, *args, **kwargs)
+        try:
+            tasklet: Tasklet[T] = _core.spawn_for(self, self._members, f, *args, **kwargs)
+        except BaseException:
+            self._admit()  # Room that was ours is another one's.
+            raise
         return tasklet
 
     def map(self, f: Callable[..., T], *iterables: Iterable[Any]) -> list[T]:
@@ -122,7 +128,11 @@ class Group(_core.Scope):
         results: _Arrivals[T] = _Arrivals()
         underway = 0
         for arguments in zip(*iterables):  # noqa: B905
-            self.spawn(results.bring, f, arguments)
+            tasklet = self.spawn(results.bring, f, arguments)
+            if tasklet._error is None:
+                self._coming[tasklet] = results
+            else:
+                results.fail(tasklet._error)
             underway += 1
             if self.limit is not None and underway >= self.limit:
                 yield results.take()
@@ -190,14 +200,19 @@ class Group(_core.Scope):
                 raise
 
     def _admit(self) -> None:
-        """Wake the first who waits for room, if there is any."""
-        while self._queue and (self.limit is None or len(self._members) < self.limit):
-            if wake(self._queue.popleft()):
+        """Wake the first who waits for room, if there is any; all where nobody gets in any more."""
+        is_shut = self.cancelled or not self._open
+        while self._queue and (is_shut or self.limit is None or len(self._members) < self.limit):
+            if wake(self._queue.popleft()) and not is_shut:
                 return
 
     def _ended(self, tasklet: Tasklet[Any], error: BaseException | None) -> None:
         """For the core: a tasklet is about to end. May be called again if this was interrupted."""
         self._members.pop(tasklet, None)
+        if self._coming:
+            taker = self._coming.pop(tasklet, None)
+            if taker is not None and error is not None:
+                taker.fail(error)
         if error is not None and not isinstance(error, _SILENT):
             if not any(error is known for known in self._failures):
                 self._failures.append(error)
@@ -226,6 +241,7 @@ class Group(_core.Scope):
             finally:
                 self._waiting = None
         self._open = False
+        self._admit()
 
     def _forget_lost(self) -> None:
         """In a forked child: the tasklets that the parent had are no more."""
@@ -277,16 +293,20 @@ class _Arrivals(Generic[T]):
         return "the next result of imap_unordered()"
 
     def bring(self, f: Callable[..., T], arguments: tuple[Any, ...]) -> None:
-        """Call f(*arguments); what that comes to is the next result."""
-        try:
-            self._outcomes.append((f(*arguments), None))
-        except BaseException as error:
-            # Who waits for it may be no part of the group, and is told by this alone.
-            self._outcomes.append((None, error))
-            raise
-        finally:
-            if self._waiting is not None:
-                wake(self._waiting)
+        """Call f(*arguments); what that returns is the next result."""
+        self._add((f(*arguments), None))
+
+    def fail(self, error: BaseException) -> None:
+        """Let the next result be that one has ended by `error`, perhaps before it began.
+
+        Who waits for it may be no part of the group, and is told by this alone.
+        """
+        self._add((None, error))
+
+    def _add(self, outcome: tuple[T, None] | tuple[None, BaseException]) -> None:
+        self._outcomes.append(outcome)
+        if self._waiting is not None:
+            wake(self._waiting)
 
     def take(self) -> T:
         """The next result; waits for it."""
