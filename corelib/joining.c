@@ -101,6 +101,7 @@ struct future {
     PyObject *callbacks;   /* list of what to call at its end, or NULL; owned. */
     PyObject *value;       /* Its result, or NULL; owned. */
     PyObject *error;       /* Its exception, or NULL; owned. */
+    PyObject *traceback;   /* The one that had when it was set, or NULL; owned. */
     PyObject *weakreflist; /* Weak references to it. */
     char finished;         /* It has one of these. */
 };
@@ -137,6 +138,8 @@ static PyObject *future_settle(PyObject *object, PyObject *const *args, Py_ssize
     self->finished = 1;
     self->value = Py_NewRef(args[0]);
     self->error = Py_NewRef(args[1]);
+    if (PyExceptionInstance_Check(args[1]))
+        self->traceback = PyException_GetTraceback(args[1]);
     self->joiners = self->callbacks = NULL;
     rl_joiners_tell(joiners);
     Py_XDECREF(joiners);
@@ -174,6 +177,7 @@ static int future_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->callbacks);
     Py_VISIT(self->value);
     Py_VISIT(self->error);
+    Py_VISIT(self->traceback);
     return 0;
 }
 
@@ -183,6 +187,7 @@ static int future_clear(PyObject *object) {
     Py_CLEAR(self->callbacks);
     Py_CLEAR(self->value);
     Py_CLEAR(self->error);
+    Py_CLEAR(self->traceback);
     return 0;
 }
 
@@ -215,6 +220,8 @@ static PyMethodDef future_methods[] = {
 static PyMemberDef future_members[] = {
     {"_value", T_OBJECT, offsetof(struct future, value), READONLY, "Its result, once finished."},
     {"_error", T_OBJECT, offsetof(struct future, error), READONLY, "Its exception, or None."},
+    {"_traceback", T_OBJECT, offsetof(struct future, traceback), READONLY,
+     "The traceback that had when it was set, or None."},
     {"finished", T_BOOL, offsetof(struct future, finished), READONLY, "Whether it is done."},
     {NULL, 0, 0, 0, NULL},
 };

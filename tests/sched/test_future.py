@@ -3,6 +3,7 @@
 import concurrent.futures
 import signal
 import threading
+import traceback
 
 import pytest
 
@@ -147,3 +148,14 @@ def test_it_says_what_it_is():
     failed: Future = Future()
     failed.set_exception(KeyError)
     assert repr(failed).endswith("done, with KeyError>")
+
+
+def test_asking_again_makes_the_traceback_no_longer():
+    def length():
+        with pytest.raises(KeyError) as caught:
+            future.result()
+        return len(traceback.extract_tb(caught.value.__traceback__))
+
+    future = Future()
+    future.set_exception(KeyError(1))
+    assert [length() for _ in range(3)] == [length()] * 3

@@ -82,7 +82,8 @@ class Future(_core.Future[T]):
         """
         error = self.exception(timeout)
         if error is not None:
-            raise error
+            # With the traceback it was given with: else each call would make it longer.
+            raise error.with_traceback(self._traceback)
         return self._value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
