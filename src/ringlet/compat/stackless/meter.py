@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Callable
 from types import CodeType, FrameType
 
 from ringlet import _core
@@ -11,7 +12,7 @@ __all__ = ("start", "stop")
 if sys.version_info >= (3, 12):
     _monitoring = sys.monitoring
     _EVENTS = _monitoring.events
-    _CALLBACKS = {
+    _CALLBACKS: dict[int, Callable[..., object]] = {
         _EVENTS.PY_START: _core.tick_start,
         _EVENTS.PY_RESUME: _core.tick_start,
         _EVENTS.CALL: _core.tick_call,
