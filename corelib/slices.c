@@ -3,8 +3,10 @@
    turn has used up its own, a Python function is called in the midst of it.
 
    A unit is the entry of a Python function, the call of a builtin function, or a jump
-   backwards: no loop is without one. From 3.12 on sys.monitoring reports them, to
-   tick_start(), tick_call() and tick_jump(); before, a trace function does, see set_ticker(). Nothing is counted in the hub, and in ringlet's own code. */
+   backwards. From 3.12 on sys.monitoring reports them, to tick_start(), tick_call() and
+   tick_jump(): no loop is without one. Before, a trace function does, see set_ticker(),
+   and a loop on one line without a call has none. Nothing is counted in the hub, and in
+   ringlet's own code. */
 #include "ring.h"
 
 static PyObject *own_prefix; /* What file names of ringlet's own code begin with; or NULL. */
