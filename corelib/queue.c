@@ -427,8 +427,8 @@ static PyMethodDef queue_methods[] = {
      PyDoc_STR("put(item, block=True, timeout=None)\n--\n\n"
                "Put item into the queue; wait for a place while it is full.\n\n"
                "With block=False it raises Full instead of waiting; with a timeout, after so many\n"
-               "seconds. Raises ShutDown once the queue is shut down. When it raises anything, item\n"
-               "was not put. From any thread.")},
+               "seconds. Raises ShutDown once the queue is shut down. When it raises one of these,\n"
+               "item was not put; it may have been when comparing items raises. From any thread.")},
     {"get", (PyCFunction)(void (*)(void))queue_get, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("get(block=True, timeout=None)\n--\n\n"
                "Take an item out of the queue and return it; wait for one while it is empty.\n\n"

@@ -13,7 +13,7 @@ def test_what_was_sent_is_received_once(buffer: str, seed: int) -> None:
 
 
 FORK = """
-import os, threading
+import os, threading, warnings
 from ringlet import Channel, WouldBlock, schedule, select, spawn, current
 
 received, sent, both = Channel(), Channel(), Channel()
@@ -39,6 +39,7 @@ ready, done = threading.Event(), threading.Event()
 thread = threading.Thread(target=wait)
 thread.start()
 ready.wait()
+warnings.simplefilter("ignore", DeprecationWarning)  # fork in a process with threads
 child = os.fork()
 if child == 0:
     # Nobody of the other thread is here any more.
