@@ -1,5 +1,6 @@
 """Names and addresses; nothing here asks a name server."""
 
+import contextlib
 import threading
 
 import pytest
@@ -40,7 +41,8 @@ def test_digits_are_answered_at_once(lookups, arguments):
 
 def test_names_are_looked_up_in_a_thread(lookups):
     assert socket.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM)
-    assert socket.getaddrinfo("127.0.0.1", "http")
+    with contextlib.suppress(socket.gaierror):  # A small machine knows no services.
+        socket.getaddrinfo("127.0.0.1", "http")
     assert [call[:3] for call in lookups] == [
         ("getaddrinfo", "localhost", 80),
         ("getaddrinfo", "127.0.0.1", "http"),
@@ -80,7 +82,9 @@ def test_the_other_lookups(lookups):
     assert socket.getfqdn("localhost")
     digits = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
     assert socket.getnameinfo(("127.0.0.1", 80), digits) == ("127.0.0.1", "80")
-    assert socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST) == ("127.0.0.1", "http")
+    host, service = socket.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST)
+    assert host == "127.0.0.1"
+    assert service in ("http", "80")
     assert [call[0] for call in lookups] == [
         "gethostbyname",
         "gethostbyname_ex",
