@@ -2,6 +2,7 @@
 
 import contextvars
 import copy
+import os
 import pickle
 import re
 import threading
@@ -33,6 +34,9 @@ def in_thread(function):
     thread = threading.Thread(target=function)
     thread.start()
     thread.join()
+    # greenlet learns of a thread's end when the system's thread ends, a little after join().
+    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+        os.sched_yield()
 
 
 def shown(g):
