@@ -230,27 +230,37 @@ static void leave_joiners(struct rl_tasklet *tasklet) {
     rl_waiters_remove(&((struct queue *)tasklet->waiting_on)->joiners, tasklet);
 }
 
+/* Parks the caller among `waiters` until it is promised something: an item, or a place
+   for one, which *promised counts and which it has then to come and take. Returns 0, or
+   -1 with an exception set: then nothing is promised to it any more. */
+static int await_promise(struct queue *self, struct rl_waiters *waiters, Py_ssize_t *promised,
+                         void (*unlinker)(struct rl_tasklet *tasklet), struct rl_ring *ring,
+                         double began) {
+    PyObject *value;
+    enum rl_outcome outcome =
+        rl_waiters_wait(waiters, ring, (PyObject *)self, unlinker, began, &value);
+    Py_XDECREF(value);
+    if (outcome != RL_REFUSED)
+        --*promised;
+    if (outcome == RL_RAISED_WITH)
+        promise_again(self);
+    return outcome == RL_GIVEN ? 0 : -1;
+}
+
 /* Puts an item, and waits for a place if need be. Returns None, or NULL with an
-   exception set: then it was not put. */
+   exception set: then it was not put, unless comparing items has raised it. */
 static PyObject *do_put(struct queue *self, PyObject *item) {
     int result = try_put(self, item);
     while (unlikely(result == WOULD_WAIT)) {
         double began;
-        PyObject *value;
         struct rl_ring *ring = rl_waiters_prepare(&began);
         if (!ring)
             return NULL;
         result = try_put(self, item);
         if (result != WOULD_WAIT)
             break;
-        enum rl_outcome outcome = rl_waiters_wait(&self->putters, ring, (PyObject *)self,
-                                                  leave_putters, began, &value);
-        Py_XDECREF(value);
-        if (outcome != RL_REFUSED)
-            self->promised_places--;
-        if (outcome == RL_RAISED_WITH)
-            promise_again(self);
-        if (outcome != RL_GIVEN)
+        if (await_promise(self, &self->putters, &self->promised_places, leave_putters, ring,
+                          began) < 0)
             return NULL;
         result = try_put(self, item);
         if (result == FAILED)
@@ -268,21 +278,14 @@ static PyObject *do_get(struct queue *self) {
     int result = try_get(self, &item);
     while (unlikely(result == WOULD_WAIT)) {
         double began;
-        PyObject *value;
         struct rl_ring *ring = rl_waiters_prepare(&began);
         if (!ring)
             return NULL;
         result = try_get(self, &item);
         if (result != WOULD_WAIT)
             break;
-        enum rl_outcome outcome = rl_waiters_wait(&self->getters, ring, (PyObject *)self,
-                                                  leave_getters, began, &value);
-        Py_XDECREF(value);
-        if (outcome != RL_REFUSED)
-            self->promised_items--;
-        if (outcome == RL_RAISED_WITH)
-            promise_again(self);
-        if (outcome != RL_GIVEN)
+        if (await_promise(self, &self->getters, &self->promised_items, leave_getters, ring,
+                          began) < 0)
             return NULL;
         result = try_get(self, &item);
         if (result == FAILED)

@@ -1,6 +1,6 @@
 """Locks. Taking and releasing them is in C (corelib/lock.c); time limits and words are here."""
 
-from typing import NoReturn
+from collections.abc import Callable
 
 from ringlet import _core
 from ringlet.sync.waiting import (
@@ -35,10 +35,7 @@ class Lock(_core.Lock):
 
     def _acquire_in_time(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """acquire() with arguments."""
-        seconds = check_time(timeout)
-        if not blocking and seconds is not None:
-            _refuse_time()
-        return acquire_in_time(self, super().acquire, blocking, seconds)
+        return _acquire_in_time(self, super().acquire, blocking, timeout)
 
 
 class RLock(_core.RLock):
@@ -60,10 +57,7 @@ class RLock(_core.RLock):
 
     def _acquire_in_time(self, blocking: bool = True, timeout: float | None = -1) -> bool:
         """acquire() with arguments."""
-        seconds = check_time(timeout)
-        if not blocking and seconds is not None:
-            _refuse_time()
-        return acquire_in_time(self, super().acquire, blocking, seconds)
+        return _acquire_in_time(self, super().acquire, blocking, timeout)
 
 
 def _words(lock: Lock | RLock) -> str:
@@ -73,5 +67,11 @@ def _words(lock: Lock | RLock) -> str:
     return f"<{state} {name_of(lock)} object at {id(lock):#x}{details}>"
 
 
-def _refuse_time() -> NoReturn:
-    raise ValueError("can't specify a timeout for a non-blocking call")
+def _acquire_in_time(
+    lock: Lock | RLock, acquire: Callable[..., bool], blocking: bool, timeout: float | None
+) -> bool:
+    """Call acquire(), that of the core, with what acquire() of `lock` was called with."""
+    seconds = check_time(timeout)
+    if not blocking and seconds is not None:
+        raise ValueError("can't specify a timeout for a non-blocking call")
+    return acquire_in_time(lock, acquire, blocking, seconds)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ringlet.sched import wait
+from ringlet.sched.words import label
 
 __all__ = (
     "Statistics",
@@ -73,4 +74,4 @@ def words_on_holder(holder: Any) -> str:
     if isinstance(holder, str):
         return f", held by {holder}"
     ended = ", which has ended" if holder.finished else ""
-    return f", held by tasklet {holder.name} at {id(holder):#x}{ended}"
+    return f", held by {label(holder)}{ended}"
