@@ -85,8 +85,11 @@ static PyObject *sleep_(PyObject *module, PyObject *argument) {
     (void)module;
     struct rl_ring *ring = rl_ring_get();
     double seconds = ring ? PyFloat_AsDouble(argument) : -1.0;
-    if (unlikely(seconds == -1.0 && PyErr_Occurred()))
+    if (unlikely(seconds == -1.0 && PyErr_Occurred())) {
+        if (ring && PyErr_ExceptionMatches(PyExc_TypeError))
+            PyErr_Format(PyExc_TypeError, "sleep() takes a number of seconds, not %R", argument);
         return NULL;
+    }
     if (seconds == 0) {
         if (rl_ring_yield(ring) < 0)
             return NULL;

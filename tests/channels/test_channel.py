@@ -97,6 +97,12 @@ def test_preference_is_clamped_to_its_sign_and_must_be_a_number() -> None:
         channel.preference = "left"  # type: ignore[assignment]
 
 
+def test_a_buffer_larger_than_any_memory_takes_any_number() -> None:
+    channel = Channel(10**30)
+    channel.send(1)
+    assert channel.receive() == 1
+
+
 def test_a_time_limit_that_runs_out_transfers_nothing() -> None:
     channel = Channel()
     with fake_clock() as clock:

@@ -43,6 +43,11 @@ def test_nobody_sleeps_backwards(seconds: float) -> None:
         sleep(seconds)
 
 
+def test_sleep_wants_a_number():
+    with pytest.raises(TypeError, match="a number of seconds, not 'long'"):
+        sleep("long")
+
+
 def test_timers_fire_though_somebody_is_always_ready() -> None:
     with fake_clock() as clock:
         sleeper = spawn(sleep, 1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringlet import Cancelled, Future, _core, sleep, spawn, timeout, wait
+from ringlet import Cancelled, Future, TaskletError, _core, current, sleep, spawn, timeout, wait
 from ringlet.testing import fake_clock
 
 
@@ -102,6 +102,18 @@ def test_those_of_other_threads():
 def test_what_makes_no_sense_is_refused(arguments, error):
     with pytest.raises(error):
         wait([], **arguments)
+
+
+def test_what_is_neither_tasklet_nor_future_is_refused():
+    with pytest.raises(TypeError, match="tasklets and futures, not 1"):
+        wait([1])
+
+
+def test_nobody_waits_for_its_own_end():
+    with pytest.raises(TaskletError, match="its own end"):
+        wait([current()])
+    other = spawn(int)
+    assert wait([current(), other], count=1) == ([other], [current()])
 
 
 @settings(max_examples=60, deadline=None)

@@ -59,9 +59,10 @@ def test_no_time_at_all(clock: FakeClock) -> None:
     assert unlinked == [1]
     assert not wait.attempt(never, 0, Thing())
     assert not wait.attempt(never, -1, Thing())
+    assert not wait.attempt(never, -(10**400), Thing())
 
 
-@pytest.mark.parametrize("limit", [None, float("inf")])
+@pytest.mark.parametrize("limit", [None, float("inf"), 10**400])
 def test_no_limit(clock: FakeClock, limit: float | None) -> None:
     assert wait.attempt(lambda: sleep(1e6), limit, Thing())
     assert clock.now == 1e6

@@ -1,5 +1,6 @@
 """Channels. The exchange between two tasklets is in C (corelib/channel.c); all else is here."""
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -37,7 +38,7 @@ class Channel(_core.Channel[T]):
                 f"buffer is a number of values, 0 or more, or None for any number; not {buffer!r}"
             )
         self.preference = preference
-        self._capacity = -1 if buffer is None else buffer
+        self._capacity = -1 if buffer is None else min(buffer, sys.maxsize)
 
     def __repr__(self) -> str:
         words = [f"<channel {id(self):#x}, balance {self.balance}"]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
 from ringlet import _core
+from ringlet.errors import TaskletError
 from ringlet.sched.wait import attempt, check_timeout
 
 __all__ = ("wait",)
@@ -36,15 +37,23 @@ def wait(
     Tasklets and futures of any threads. Returns two lists, those that have ended and those that
     have not, each in the order given and without repetitions; which they are is the state when it
     returns, so more than `count` may have ended. It raises nothing that they do, and no Timeout. A
-    count beyond their number means all. Raises ValueError for a negative count.
+    count beyond their number means all. Raises ValueError for a negative count, TypeError for what
+    is neither a tasklet nor a future, and TaskletError when it would wait for the end of the
+    tasklet that calls it.
     """
     limit = check_timeout(timeout)
     each: list[E] = list(dict.fromkeys(tasklets))
+    for one in each:
+        if not hasattr(one, "_add_joiner"):
+            raise TypeError(f"wait() waits for tasklets and futures, not {one!r}")
     if count is not None and count < 0:
         raise ValueError(f"cannot wait for {count} ends")
     ends = _Ends()
     ends.of = len(each)
     ends.left = ends.of if count is None else min(count, ends.of)
+    me = _core.current()
+    if ends.left == ends.of and any(one is me for one in each):
+        raise TaskletError(f"{me!r} cannot wait for its own end")
     if ends.left > sum(one.finished for one in each):
         _wait_for(ends, each, limit)
     done: list[E] = []

@@ -1,5 +1,6 @@
 """The one gate to block: everything that lets go of control for a while does it here."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,13 +15,13 @@ throw = _core.throw
 wake = _core.wake
 
 _NUMBERS = (int, float)
-_FOR_EVER = float("inf")
+_LONGEST = sys.float_info.max
 
 
 def check_timeout(seconds: float | None) -> float | None:
     """Refuse what is not a time limit: TypeError for no number, ValueError for NaN.
 
-    None and infinity are no limit, and give None.
+    None, infinity and what is beyond any float are no limit, and give None.
     """
     if seconds is None:
         return None
@@ -28,7 +29,9 @@ def check_timeout(seconds: float | None) -> float | None:
         raise TypeError(f"a time limit is a number of seconds or None, not {seconds!r}")
     if seconds != seconds:
         raise ValueError("a time limit cannot be NaN")
-    return None if seconds == _FOR_EVER else seconds
+    if abs(seconds) > _LONGEST:
+        return None if seconds > 0 else -_LONGEST
+    return seconds
 
 
 def park(
