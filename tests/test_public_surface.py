@@ -27,7 +27,7 @@ SURFACE = {
         *("Channel", "Selection", "select"),
         *("generator", "iterate", "yield_", "yield_from"),
     ),
-    "ringlet.servers": ("HTTPLimits", "StreamServer", "WSGIServer"),
+    "ringlet.servers": ("Access", "HTTPLimits", "StreamServer", "WSGIServer"),
     "ringlet.sync": (
         *("Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock"),
         *("Group", "RLock", "Semaphore", "Statistics"),

@@ -8,7 +8,7 @@ import pytest
 from ringlet import spawn
 from ringlet.io.socket import create_connection
 from ringlet.servers import HTTPLimits, WSGIServer
-from ringlet.servers.wsgi import Connection
+from ringlet.servers.wsgi_connection import Connection
 from tests.servers.scripted import BASE, Talk, talk_script
 
 SECONDS = 20

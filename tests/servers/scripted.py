@@ -9,7 +9,7 @@ import io
 from dataclasses import dataclass, field
 
 from ringlet.servers.http_limits import HTTPLimits
-from ringlet.servers.wsgi import Connection, base_environ
+from ringlet.servers.wsgi_connection import Connection, base_environ
 
 BASE = base_environ("http", ("server.example", "8000"), ("192.0.2.7", "40000"))
 

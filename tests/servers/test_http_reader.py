@@ -6,7 +6,7 @@ import pytest
 
 from ringlet.servers import http_reader, http_wire
 from ringlet.servers.http_limits import HTTPLimits
-from ringlet.servers.wsgi import Connection
+from ringlet.servers.wsgi_connection import Connection
 from tests.servers.scripted import (
     BASE,
     ScriptedSocket,
@@ -88,7 +88,7 @@ def test_nothing_at_all_gets_no_answer(talk):
 
 
 def test_a_silent_client_is_left_without_a_word():
-    result = talk_script(hello, TimeoutError(), get("/"), idle_timeout=7.0)
+    result = talk_script(hello, TimeoutError(), get("/"), first_byte_timeout=7.0)
     assert result.raw == b""
     assert result.sock.timeouts[-1] == 7.0
 
@@ -122,13 +122,63 @@ def test_a_body_that_stops_arriving_times_out():
     assert result.answer.headers["connection"] == "close"
 
 
+def test_a_body_that_drips_times_out(clock):
+    """Each byte is in time, but fewer come than a second should bring."""
+    left = []
+    sock = ScriptedSocket(post(b"x" * 1000)[:-1000], *[b"x"] * 1000)
+
+    def tick():
+        clock.now += 1.0
+        left.append(len(sock.reads))
+
+    sock.before_read = tick
+    Connection(sock, echo, HTTPLimits(io_timeout=30.0, min_rate=10.0), BASE).serve()
+    assert Talk(sock.raw).answer.status == 408
+    # After 30 seconds, and a tenth of a second for each byte; then the rest is thrown away.
+    assert 1000 - left[-2] >= 33
+    assert sock.reads
+
+
+def test_a_body_that_is_fast_enough_may_take_its_time(clock):
+    sock = ScriptedSocket(post(b"x" * 1000)[:-1000], *[b"x" * 20] * 50)
+
+    def tick():
+        clock.now += 1.0
+
+    sock.before_read = tick
+    Connection(sock, echo, HTTPLimits(io_timeout=5.0, min_rate=20.0), BASE).serve()
+    assert Talk(sock.raw).answer.body == b"x" * 1000
+
+
+def test_the_time_an_application_takes_is_not_the_clients(clock):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        for _ in range(10):
+            clock.now += 1000.0
+            yield environ["wsgi.input"].read(1)
+
+    sock = ScriptedSocket(post(b"x" * 10)[:-10], *[b"x"] * 10)
+    Connection(sock, app, HTTPLimits(), BASE).serve()
+    assert Talk(sock.raw).answer.body == b"x" * 10
+
+
+def test_a_chunks_endless_extension_is_refused():
+    """It is no part of the body, so no limit on that would hold it."""
+    head = post_chunks()[:-5]
+    sock = ScriptedSocket(head + b"1;", *[b"x" * 1000] * 5000)
+    Connection(sock, echo, HTTPLimits(max_header_bytes=10_000), BASE).serve()
+    assert Talk(sock.raw).answer.status == 431
+    assert len(sock.reads) > 3000
+
+
 def test_a_body_that_ends_early_is_a_bad_request(talk):
     assert talk(echo, post(b"body")[:-2]).answer.status == 400
 
 
 def test_equal_time_limits_are_set_once():
     """Setting one costs on the way of every request."""
-    result = talk_script(hello, get("/"), get("/"), get("/"), idle_timeout=5.0, io_timeout=5.0)
+    limits = dict.fromkeys(("first_byte_timeout", "idle_timeout", "io_timeout"), 5.0)
+    result = talk_script(hello, get("/"), get("/"), get("/"), **limits)
     assert result.sock.timeouts == [5.0]
 
 
@@ -306,14 +356,58 @@ def test_closing_tells_the_client_and_takes_no_more_requests():
 
 def test_closing_ends_an_idle_connection():
     sock = ScriptedSocket()
-    Connection(sock, hello, HTTPLimits(), BASE).finish()
+    connection = Connection(sock, hello, HTTPLimits(), BASE)
+    sock.before_read = connection.end_if_idle
+    connection.serve()
     assert sock.calls == [("shutdown", socket.SHUT_RD)]
+
+
+def test_closing_leaves_a_request_that_has_begun():
+    """Not one that is read, and not one that is being answered."""
+    sock = ScriptedSocket(get("/")[:5], get("/")[5:])
+
+    def app(environ, start_response):
+        connection.end_if_idle()
+        return hello(environ, start_response)
+
+    connection = Connection(sock, app, HTTPLimits(), BASE)
+
+    def look():
+        if len(sock.reads) == 1:
+            connection.finish()
+            connection.end_if_idle()
+
+    sock.before_read = look
+    connection.serve()
+    assert Talk(sock.raw).answer.headers["connection"] == "close"
+    assert ("shutdown", socket.SHUT_RD) not in sock.calls
+
+
+def test_a_response_that_promised_to_go_on_is_kept_to_while_closing():
+    """Closing began when its head was sent: the next request may be on its way."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "1")])
+        yield b"x"
+        connection.finish()
+
+    sock = ScriptedSocket(get("/1"), get("/2"), get("/3"))
+    connection = Connection(sock, app, HTTPLimits(closing_timeout=3.0), BASE)
+    connection.serve()
+    first, second = Talk(sock.raw).answers
+    assert "connection" not in first.headers
+    assert second.headers["connection"] == "close"
+    assert 3.0 in sock.timeouts
 
 
 @pytest.mark.parametrize(
     "limits",
     [
+        {"first_byte_timeout": 0},
         {"idle_timeout": 0},
+        {"min_rate": 0},
+        {"request_timeout": -1.0},
+        {"closing_timeout": 0},
         {"header_timeout": -1.0},
         {"io_timeout": 0.0},
         {"max_request_line": 0},
@@ -329,7 +423,8 @@ def test_senseless_limits_are_refused(limits):
 
 
 def test_limits_can_be_lifted():
-    limits = {"idle_timeout": None, "header_timeout": None, "io_timeout": None}
+    names = ("first_byte_timeout", "idle_timeout", "header_timeout", "io_timeout", "min_rate")
+    limits = dict.fromkeys(names)
     result = talk_script(echo, get("/")[:5], get("/")[5:], post(b"x" * 5)[:-2], b"xx", **limits)
     assert result.statuses == [200, 200]
     assert set(result.sock.timeouts) == {None}

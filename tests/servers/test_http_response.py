@@ -8,7 +8,7 @@ import pytest
 
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.http_wire import SEND_BYTES
-from ringlet.servers.wsgi import Connection
+from ringlet.servers.wsgi_connection import Connection
 from tests.servers.scripted import BASE, ScriptedSocket, get, talk_script
 
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from ringlet import Channel, spawn
+from ringlet import Channel, schedule, spawn, timeout
 from ringlet.io import socket
 from ringlet.servers import HTTPLimits, WSGIServer, http_parser
+from tests.servers.conftest import receive_all
 from tests.servers.scripted import echo, get, hello, paths, post
 
 SECONDS = 20
@@ -134,7 +135,7 @@ def test_long_bodies_both_ways():
 
 
 def test_a_silent_client_is_sent_away():
-    with serving(hello, idle_timeout=0.01) as server, connect(server) as client:
+    with serving(hello, first_byte_timeout=0.01) as server, connect(server) as client:
         assert client.recv(1) == b""
 
 
@@ -208,7 +209,11 @@ def test_stopping_ends_idle_connections_and_waits_for_the_others():
             go_on.receive()
         return hello(environ, start_response)
 
-    with serving(app) as server, connect(server) as busy, connect(server) as idle:
+    with (
+        serving(app, closing_timeout=0.05) as server,
+        connect(server) as busy,
+        connect(server) as idle,
+    ):
         address = server.address
         assert answer_to(idle, get())[0] == 200
         busy.sendall(get("/slow"))
@@ -224,6 +229,104 @@ def test_stopping_ends_idle_connections_and_waits_for_the_others():
             assert response.read() == b"hello"
         assert busy.recv(1) == b""
         stopping.result(SECONDS)
+
+
+def test_stopping_lets_a_request_come_that_was_on_its_way():
+    """On a kept connection, on one that has sent nothing yet, and on one not accepted yet."""
+    with (
+        serving(paths, closing_timeout=SECONDS) as server,
+        connect(server) as kept,
+        connect(server) as fresh,
+        connect(server) as begun,
+    ):
+        assert answer_to(kept, get("/0")) == (200, b"/0")
+        begun.sendall(get("/3")[:5])
+        while len(server._clients) < 3:
+            schedule()
+        stopping = spawn(server.stop, SECONDS)
+        schedule()
+        for client, request, body in (
+            (kept, get("/1"), b"/1"),
+            (fresh, get("/2"), b"/2"),
+            (begun, get("/3")[5:], b"/3"),
+        ):
+            client.sendall(request)
+            with http.client.HTTPResponse(client) as response:
+                response.begin()
+                assert response.headers["connection"] == "close"
+                assert response.read() == body
+            assert client.recv(1) == b""
+        stopping.result(SECONDS)
+
+
+def test_a_request_has_only_so_much_time(caplog):
+    """The application is ended where it blocks, and may clean up."""
+    ended = []
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/late":
+            start_response("200 OK", [("Content-Length", "10")])
+            yield b"x"
+        try:
+            Channel().receive()
+        finally:
+            ended.append(environ["PATH_INFO"])
+        yield b"never"
+
+    with serving(app, request_timeout=0.05) as server:
+        with connect(server) as client:
+            assert answer_to(client, get("/early"))[0] == 503
+            assert client.recv(1) == b""
+        with connect(server) as client:
+            client.sendall(get("/late"))
+            with pytest.raises((ConnectionResetError, http.client.IncompleteRead)):
+                answer_to(client, b"")
+    assert ended == ["/early", "/late"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        f"GET {path} took longer than 0.05 s and was ended" for path in ended
+    ]
+
+
+def test_a_request_whose_body_does_not_come_in_time_is_told_so():
+    with serving(echo, request_timeout=0.05) as server, connect(server) as client:
+        assert answer_to(client, post(b"body")[:-1])[0] == 408
+
+
+def test_a_request_in_time_is_not_disturbed():
+    with serving(echo, request_timeout=SECONDS) as server, connect(server) as client:
+        for _ in range(3):
+            assert answer_to(client, post(b"body")) == (200, b"body")
+        client.sendall(post(b"1") + post(b"2"))
+        client.shutdown(socket.SHUT_WR)
+        assert receive_all(client).count(b"200 OK") == 2
+
+
+def test_a_time_limit_of_the_applications_own_is_its_error(caplog):
+    def app(environ, start_response):
+        with timeout(0.01):
+            Channel().receive()
+
+    with serving(app, request_timeout=SECONDS) as server, connect(server) as client:
+        assert answer_to(client, get())[0] == 500
+    assert caplog.records[-1].getMessage() == "the application failed on GET /"
+
+
+def test_the_application_learns_of_other_processes():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(environ["wsgi.multiprocess"])
+        return hello(environ, start_response)
+
+    for multiprocess in (False, True):
+        server = WSGIServer(("127.0.0.1", 0), app, multiprocess=multiprocess)
+        server.start()
+        try:
+            with connect(server) as client:
+                answer_to(client, get())
+        finally:
+            server.stop(0)
+    assert seen == [False, True]
 
 
 def test_stopping_at_once_ends_requests_under_way():

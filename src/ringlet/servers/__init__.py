@@ -3,8 +3,9 @@
 WSGIServer wants httptools (the extra `ringlet[server]`); without it, only making one fails.
 """
 
+from ringlet.servers.http_access import Access
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.stream import StreamServer
 from ringlet.servers.wsgi import WSGIServer
 
-__all__ = ("HTTPLimits", "StreamServer", "WSGIServer")
+__all__ = ("Access", "HTTPLimits", "StreamServer", "WSGIServer")

@@ -12,7 +12,16 @@ class Body:
     time may read it.
     """
 
-    __slots__ = ("_buffer", "_receive", "complete", "expects_continue", "length", "received")
+    __slots__ = (
+        "_buffer",
+        "_receive",
+        "complete",
+        "expects_continue",
+        "idle_bytes",
+        "length",
+        "received",
+        "waited",
+    )
 
     def __init__(self, receive: Callable[["Body"], None] | None, length: int | None) -> None:
         #: What has arrived and was not read yet.
@@ -27,6 +36,10 @@ class Body:
         self.complete = receive is None
         #: The client waits for "100 Continue" before it sends anything.
         self.expects_continue = False
+        #: Seconds that were spent waiting for it.
+        self.waited = 0.0
+        #: Bytes read since a byte of the body itself arrived.
+        self.idle_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Called by the parser: `data` has arrived."""

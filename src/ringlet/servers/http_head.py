@@ -57,13 +57,15 @@ def unsendable(headers: list[tuple[str, str]]) -> tuple[str, str] | None:
     return next((pair for pair in headers if re.search("[\r\n\0]", pair[1])), None)
 
 
+#: strftime's names of days and months depend on the locale.
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
 class _DateLine:
     """The Date header of the current second, made once per second."""
 
     __slots__ = ("_line", "_second")
-
-    _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-    _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
     def __init__(self) -> None:
         self._second = -2
@@ -73,10 +75,9 @@ class _DateLine:
         now = time.time()
         if not 0 <= now - self._second < 1:  # also when the clock was set back
             self._second = int(now)
-            # strftime's names of days and months depend on the locale.
             t = time.gmtime(self._second)
             self._line = (
-                f"\r\nDate: {self._DAYS[t.tm_wday]}, {t.tm_mday:02} {self._MONTHS[t.tm_mon - 1]} "
+                f"\r\nDate: {DAYS[t.tm_wday]}, {t.tm_mday:02} {MONTHS[t.tm_mon - 1]} "
                 f"{t.tm_year} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT"
             )
         return self._line

@@ -13,13 +13,26 @@ class HTTPLimits:
     Raises ValueError for a limit that is not positive.
     """
 
-    #: Waiting for the first byte of a request, on a new or a kept-alive connection. The
-    #: connection is then closed without a word, because a client may be about to reuse it.
+    #: Waiting for the first byte on a new connection, which is then closed without a word.
+    first_byte_timeout: float | None = 30.0
+    #: Waiting for the first byte of a further request on a kept-alive connection. That is then
+    #: closed without a word too, because a client may be about to reuse it.
     idle_timeout: float | None = 60.0
     #: From a request's first byte to the end of its head. Answered with 408.
     header_timeout: float | None = 20.0
     #: Each read of a request body (408), and each write of up to 256 KiB of a response.
     io_timeout: float | None = 60.0
+    #: Bytes of a request body that have to arrive per second, on average over the time in which
+    #: the application waited for them; the first `io_timeout` seconds of that do not count.
+    #: Without it a client could send one byte a minute for ever. Answered with 408.
+    min_rate: float | None = 500.0
+    #: One request from its first byte to the last byte of its response. What blocks in the
+    #: application then raises Cancelled. Answered with 408 if the body has not arrived in full,
+    #: else with 503; cuts the connection if the response has begun.
+    request_timeout: float | None = None
+    #: Once the server is stopping: how long a connection without a request under way may still
+    #: begin one. It is answered with ``Connection: close``.
+    closing_timeout: float = 2.0
     #: Bytes of the request line, as in ``GET /path?query HTTP/1.1``. Answered with 414.
     max_request_line: int = 8190
     #: Bytes of all header lines of one request, trailers included. Answered with 431.
@@ -30,11 +43,19 @@ class HTTPLimits:
     max_body: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("idle_timeout", "header_timeout", "io_timeout", "max_body"):
+        for name in (
+            "first_byte_timeout",
+            "idle_timeout",
+            "header_timeout",
+            "io_timeout",
+            "min_rate",
+            "request_timeout",
+            "max_body",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"HTTPLimits.{name} is {value!r}: give a positive number or None")
-        for name in ("max_request_line", "max_header_bytes", "max_headers"):
+        for name in ("closing_timeout", "max_request_line", "max_header_bytes", "max_headers"):
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(f"HTTPLimits.{name} is {value!r}: give a positive number")

@@ -47,7 +47,7 @@ def require_httptools(who: str) -> None:
 _SINGLE = frozenset(("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING"))
 
 _DIGITS = re.compile("[0-9]{1,18}")
-_HOST = re.compile(r"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+HOST = re.compile(r"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE = re.compile(r"(?i:https?)://(?P<authority>[^/]+)(?P<path>/.*)?")
 
 
@@ -280,7 +280,7 @@ class RequestParser:
         if host is None:
             if http11:
                 self._refuse(400, "HTTP/1.1 asks for a Host header")
-        elif _HOST.fullmatch(host) is None:
+        elif HOST.fullmatch(host) is None:
             self._refuse(400, "the Host header is malformed")
         else:
             self._good_host = host

@@ -23,7 +23,7 @@ DRAIN_SECONDS = 5.0
 class RequestReader:
     """The requests of one connection, in order."""
 
-    __slots__ = ("_limits", "_parser", "_wire", "queue")
+    __slots__ = ("_limits", "_parser", "_patience", "_wire", "began", "idle", "queue")
 
     def __init__(self, wire: Wire, limits: HTTPLimits, base: WSGIEnvironment) -> None:
         self._wire = wire
@@ -31,6 +31,12 @@ class RequestReader:
         self._parser = RequestParser(base, limits, self._receive_body)
         #: Requests whose heads have arrived, still to be answered.
         self.queue = self._parser.requests
+        #: Seconds to wait for the first byte of the next request.
+        self._patience = limits.first_byte_timeout
+        #: Not a byte of the next request has arrived, and it is being waited for.
+        self.idle = False
+        #: When the request given last began; only kept if its whole time is limited.
+        self.began = 0.0
 
     def next(self) -> Request | None:
         """The next request, or None when the client has sent its last or was idle for too long.
@@ -38,19 +44,29 @@ class RequestReader:
         Raises RequestError when it must be refused, and OSError when the connection is lost.
         """
         queue = self.queue
+        if queue:
+            if self._limits.request_timeout is not None:
+                self.began = monotonic()
+            return queue.popleft()
+        parser = self._parser
+        if parser.failure is not None:
+            raise parser.failure
+        try:
+            self.idle = True
+            data = self._wire.receive(
+                self._limits.closing_timeout if self._wire.closing else self._patience
+            )
+            self.idle = False
+        except TimeoutError:
+            return None
+        if not data:
+            return None
+        self._patience = self._limits.idle_timeout
+        if self._limits.request_timeout is not None:
+            self.began = monotonic()
+        parser.feed(data)
         if not queue:
-            parser = self._parser
-            if parser.failure is not None:
-                raise parser.failure
-            try:
-                data = self._wire.receive(self._limits.idle_timeout)
-            except TimeoutError:
-                return None
-            if not data:
-                return None
-            parser.feed(data)
-            if not queue:
-                self._finish_head()
+            self._finish_head()
         return queue.popleft()
 
     def _finish_head(self) -> None:
@@ -87,15 +103,36 @@ class RequestReader:
         if body.expects_continue:
             body.expects_continue = False
             self._wire.send(CONTINUE)
+        received = body.received
+        began = monotonic()
         try:
             data = self._wire.receive(self._limits.io_timeout)
         except TimeoutError:
             parser.failure = RequestError(408, "the request's body took too long")
             return
-        if data:
-            parser.feed(data)
-        else:
+        body.waited += monotonic() - began
+        if not data:
             parser.failure = RequestError(400, "the connection ended within the request's body")
+            return
+        parser.feed(data)
+        if body.received > received or body.complete:
+            body.idle_bytes = 0
+        else:
+            body.idle_bytes += len(data)
+        if parser.failure is None and not body.complete:
+            self._check_progress(body)
+
+    def _check_progress(self, body: Body) -> None:
+        """Refuse a body that hardly moves, or that is all chunk extensions."""
+        limits = self._limits
+        if (
+            limits.min_rate is not None
+            and limits.io_timeout is not None
+            and body.waited > limits.io_timeout + body.received / limits.min_rate
+        ):
+            self._parser.failure = RequestError(408, "the request's body arrives too slowly")
+        if body.idle_bytes > limits.max_header_bytes:
+            self._parser.failure = RequestError(431, "a chunk's head is too long")
 
     @property
     def failure(self) -> RequestError | None:

@@ -31,7 +31,8 @@ class Response:
 
     `head_sent` tells whether the client has seen its beginning, so that no other answer is
     possible, and `complete` whether all of it was sent; `keep_alive` whether the connection can
-    be used again after it.
+    be used again after it. `status` is its status line, "" while there is none, and `sent` the
+    bytes of the body that were sent.
     """
 
     __slots__ = (
@@ -47,12 +48,16 @@ class Response:
         "complete",
         "head_sent",
         "keep_alive",
+        "sent",
+        "status",
     )
 
     def __init__(self, wire: Wire, reader: RequestReader, request: Request) -> None:
         self.head_sent = False
         self.complete = False
         self.keep_alive = request.keep_alive
+        self.status = ""
+        self.sent = 0
         self._wire = wire
         self._reader = reader
         self._request = request
@@ -102,6 +107,7 @@ class Response:
             raise ValueError(f"a header value holds a line break or a NUL: {unsendable(headers)!r}")
         self._bodiless = bodiless or self._is_head
         self._head = "\r\n".join(lines)
+        self.status = status
         return self.write
 
     def _start_over(self, exc_info: ExcInfo) -> None:
@@ -164,14 +170,17 @@ class Response:
         head = b"" if self.head_sent else self._close_head()
         if self._bodiless:
             data = b""
-        elif self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-        elif self._left is not None:
-            excess = max(0, len(data) - self._left)
+        size = len(data)
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (size, data) if data else b""
+        elif self._left is not None and not self._bodiless:
+            excess = max(0, size - self._left)
             if excess:
                 data = data[: self._left]
-            self._left -= len(data)
+                size = len(data)
+            self._left -= size
         self._wire.send(head, data)
+        self.sent += size
         if excess:
             raise ValueError(f"the body is at least {excess} bytes longer than its Content-Length")
 
@@ -188,6 +197,7 @@ class Response:
         elif self._left != len(body):
             raise ValueError(f"Content-Length is {self._left} but the body has {len(body)} bytes")
         self._wire.send(self._close_head(), body)
+        self.sent = len(body)
         self.complete = True
 
     def _finish(self) -> None:
