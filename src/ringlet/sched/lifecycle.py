@@ -4,6 +4,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ringlet import _core
@@ -12,7 +13,7 @@ from ringlet.sched.clock import SystemClock
 from ringlet.sched.hub import keep_hub_only, make_hub
 from ringlet.sched.tasklet import Tasklet, failed
 
-__all__ = ("install",)
+__all__ = ("call_at_the_end", "install")
 
 # Seconds that tasklets have to end when the program does.
 PATIENCE = 5.0
@@ -27,8 +28,25 @@ def install() -> None:
     os.register_at_fork(after_in_child=become_only_one)
 
 
+def call_at_the_end(f: Callable[[], object]) -> None:
+    """Call f() when the program ends and all tasklets have ended or been dropped."""
+    _at_the_end.append(f)
+
+
+_at_the_end: list[Callable[[], object]] = []
+
+
 def end_all() -> None:
-    """At exit: raise TaskletExit in all tasklets of the main thread, and let them end."""
+    """At exit: end the tasklets of the main thread, then what they may have used to end."""
+    try:
+        _end_tasklets()
+    finally:
+        for f in _at_the_end:
+            f()
+
+
+def _end_tasklets() -> None:
+    """Raise TaskletExit in all tasklets of the main thread, and let them end."""
     if threading.current_thread() is not threading.main_thread() or not _core.has_ring():
         return
     hub = _core.hub()
