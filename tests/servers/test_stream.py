@@ -4,8 +4,10 @@ import contextlib
 import errno
 import logging
 import os
+import select
 import socket as stdlib
 import struct
+from typing import ClassVar
 
 import pytest
 
@@ -13,6 +15,7 @@ import ringlet
 from ringlet.channels import Channel
 from ringlet.io import socket
 from ringlet.servers import StreamServer
+from ringlet.servers.listeners import Listening, listen
 from ringlet.testing import fake_clock
 
 LOCAL = ("127.0.0.1", 0)
@@ -30,10 +33,15 @@ def echo(sock, address):
         sock.sendall(data)
 
 
-def settle():
-    """Let all tasklets run until each of them waits, the kernel's part included."""
-    for _ in range(5):
+def until(condition):
+    """Wait until it holds; the test's own time limit ends a wait in vain."""
+    while not condition():
         ringlet.sleep(0.001)
+
+
+def serves(server, count):
+    """Wait until the server serves so many."""
+    until(lambda: f"{count} connections" in repr(server))
 
 
 @contextlib.contextmanager
@@ -96,7 +104,7 @@ def test_a_socket_the_handler_has_closed_or_given_away_is_no_error(caplog):
     with serving(lambda sock, _: sock.close()) as server, connect(server) as client:
         assert client.recv(1) == b""
     with serving(lambda sock, _: given.append(sock.detach())) as server, connect(server) as client:
-        settle()
+        until(lambda: given)
         os.close(given[0])
         assert client.recv(1) == b""
     assert not caplog.records
@@ -156,7 +164,7 @@ def test_limit_lets_others_wait_in_the_kernel():
         assert ask(first, b"1") == b"1"
         assert ask(second, b"2") == b"2"
         third.sendall(b"3")
-        settle()
+        until(lambda: server._room.waiting)
         with pytest.raises(BlockingIOError):
             third.recv(1, socket.MSG_DONTWAIT)
         first.close()
@@ -303,10 +311,10 @@ def test_stop_refuses_new_connections_and_waits_for_handlers():
         ended.append(address)
 
     with serving(handler) as server, connect(server):
-        settle()
+        serves(server, 1)
         address = server.address
         stopping = ringlet.spawn(server.stop)
-        settle()
+        until(lambda: server._listeners[0].socket.fileno() == -1)
         assert stopping.state == "parked"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
@@ -316,9 +324,11 @@ def test_stop_refuses_new_connections_and_waits_for_handlers():
 
 
 def test_stop_kills_handlers_when_their_time_is_over():
+    began = Channel()
     ends = []
 
     def handler(sock, address):
+        began.send(None)
         try:
             sock.recv(1)
         except ringlet.TaskletExit:
@@ -326,7 +336,7 @@ def test_stop_kills_handlers_when_their_time_is_over():
             raise
 
     with serving(handler) as server, connect(server) as client:
-        settle()
+        began.receive()
         with fake_clock() as clock:
             server.stop(30)
             assert clock.now == 30
@@ -334,45 +344,47 @@ def test_stop_kills_handlers_when_their_time_is_over():
         assert client.recv(1) == b""
 
 
-def test_a_handler_that_never_began_is_dropped_with_its_connection():
+@pytest.mark.parametrize("limit", [None, 1])
+def test_a_handler_killed_before_its_first_step_gives_its_place_back(limit):
     """Somebody kills it between the acceptor's turn and its own first."""
 
-    class KillsBehindAccept:
-        def __init__(self, sock):
-            self.sock = sock
+    class KillsFirst(StreamServer):
+        def _spawn(self, key, f, *args):
+            super()._spawn(key, f, *args)
+            if not killed:
+                killed.append(self._served[key])
+                killed[0].kill(wait=False)
 
-        def accept(self):
-            accepted = self.sock.accept()
-            ringlet.spawn(lambda: [t.kill() for t in server._connections.values()])
-            return accepted
-
-    with serving(lambda sock, _: sock.sendall(b"began")) as server:
-        server._acceptor.kill()
-        server._acceptor = ringlet.spawn(server._accept, KillsBehindAccept(server._listener.socket))
-        with connect(server) as client:
-            settle()
-            server.stop()
-            assert client.recv(10) == b""
-        assert not server._connections
+    killed = []
+    server = KillsFirst(LOCAL, lambda sock, _: sock.sendall(b"began"), limit=limit)
+    server.start()
+    with connect(server) as client:
+        assert client.recv(10) == b""
+    with connect(server) as client:
+        assert client.recv(10) == b"began"
+    assert killed[0].finished
+    server.stop(0)
 
 
 def test_a_handler_that_survives_its_kill_is_named(caplog):
+    began = Channel()
     go = Channel()
 
     def stubborn(sock, address):
+        began.send(None)
         with contextlib.suppress(ringlet.TaskletExit):
             sock.recv(1)
         go.receive()
 
     with serving(stubborn) as server, connect(server):
-        settle()
+        began.receive()
         with fake_clock():
             server.stop(0)
         [record] = caplog.records
         assert "still running" in record.getMessage()
         assert "stubborn" in record.getMessage()
         go.send(None)
-        settle()
+        until(lambda: not server._served)
 
 
 def test_a_handler_may_stop_its_server():
@@ -383,7 +395,7 @@ def test_a_handler_may_stop_its_server():
     with serving(handler) as server, connect(server) as client:
         assert client.recv(100) == b"stopped"
         assert "stopped" in repr(server)
-        settle()
+        until(lambda: not server._served)
 
 
 def test_serve_forever_ends_when_the_server_has_stopped():
@@ -398,9 +410,9 @@ def test_serve_forever_ends_when_the_server_has_stopped():
     server.start()
     with connect(server):
         forever = ringlet.spawn(server.serve_forever)
-        settle()
+        serves(server, 1)
         stopping = ringlet.spawn(server.stop)
-        settle()
+        until(lambda: server._listeners[0].socket.fileno() == -1)
         assert forever.state == "parked"
         go.send(None)
         forever.join()
@@ -411,7 +423,7 @@ def test_serve_forever_ends_when_the_server_has_stopped():
 def test_an_exception_in_serve_forever_stops_at_once():
     server = StreamServer(LOCAL, echo)
     forever = ringlet.spawn(server.serve_forever)
-    settle()
+    until(lambda: "stopped" not in repr(server))
     with connect(server) as client:
         assert ask(client, b"x") == b"x"
         forever.throw(KeyError("stop"))
@@ -425,48 +437,44 @@ def test_somebody_in_a_hurry_may_stop_faster():
     with serving() as server, connect(server) as client:
         assert ask(client, b"x") == b"x"
         patient = ringlet.spawn(server.stop)
-        settle()
+        until(lambda: server._listeners[0].socket.fileno() == -1)
         server.stop(0)
         assert client.recv(1) == b""
         patient.join()
 
 
-class Accepts:
-    """A listening socket whose accept raises what is in `errors` first."""
-
-    def __init__(self, sock, *errors):
-        self.sock = sock
-        self.errors = list(errors)
-
-    def accept(self):
-        if self.errors:
-            raise OSError(self.errors.pop(0), "for the test")
-        return self.sock.accept()
-
-
 def test_errors_of_accept_are_survived(caplog):
     """Running out of descriptors is said once and waited out; lost connections are skipped."""
-    server = StreamServer(LOCAL, echo, limit=1)
-    errors = [errno.EMFILE, errno.EMFILE, errno.ECONNABORTED, errno.ENFILE, errno.EPERM]
-    with socket.create_server(LOCAL) as listener:
-        server._listener = None
-        accepts = Accepts(listener, *errors)
-        acceptor = ringlet.spawn(server._accept, accepts)
-        with fake_clock():
-            with socket.create_connection(listener.getsockname()) as client:
-                assert ask(client, b"x") == b"x"
-        acceptor.kill()
-        settle()
-    assert accepts.errors == []
+
+    class Troubled(StreamServer):
+        errors: ClassVar = [
+            errno.EMFILE,
+            errno.EMFILE,
+            errno.ECONNABORTED,
+            errno.ENFILE,
+            errno.EPERM,
+        ]
+
+        def _take(self, listener):
+            if self.errors:
+                raise OSError(self.errors.pop(0), "for the test")
+            return super()._take(listener)
+
+    server = Troubled(LOCAL, echo, limit=1)
+    server.start()
+    with fake_clock(), connect(server) as client:
+        assert ask(client, b"x") == b"x"
+    server.stop(0)
+    assert server.errors == []
     [record] = caplog.records
     assert "cannot accept for now" in record.getMessage()
 
 
 def test_a_listener_that_somebody_closed_is_said(caplog):
     with serving() as server:
-        settle()
-        server._listener.socket.close()
-        settle()
+        until(lambda: server._takers[0].state == "parked")
+        server._listeners[0].socket.close()
+        until(lambda: caplog.records)
         [record] = caplog.records
         assert "no more connections at 127.0.0.1:" in record.getMessage()
 
@@ -475,5 +483,196 @@ def test_clients_of_the_standard_library():
     with serving() as server:
         with stdlib.create_connection(server.address) as client:
             client.sendall(b"plain")
-            settle()
+            until(lambda: select.select([client], [], [], 0)[0])
             assert client.recv(100) == b"plain"
+
+
+# --- several listeners --------------------------------------------------------------------------
+
+
+def test_several_addresses_are_served(tmp_path):
+    path = str(tmp_path / "socket")
+    given = socket.create_server(LOCAL)
+    with serving(address=[LOCAL, path, given], limit=3) as server:
+        assert server.addresses[1:] == [path, given.getsockname()]
+        assert server.address == server.addresses[0]
+        for address in server.addresses:
+            family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+            with socket.socket(family) as client:
+                client.connect(address)
+                assert ask(client, b"x") == b"x"
+    assert not os.path.exists(path)
+
+
+def test_when_one_of_several_addresses_fails_none_is_listened_at(tmp_path):
+    path = str(tmp_path / "socket")
+    server = StreamServer([path, "/nowhere/at/all.sock"], echo)
+    with pytest.raises(OSError, match=r"/nowhere/at/all\.sock"):
+        server.start()
+    assert not os.path.exists(path)
+    assert "stopped" in repr(server)
+
+
+def test_a_limit_holds_for_all_listeners_together():
+    with serving(address=[LOCAL, LOCAL], limit=1) as server:
+        one, two = server.addresses
+        with socket.create_connection(one) as first, socket.create_connection(two) as second:
+            assert ask(first, b"1") == b"1"
+            second.sendall(b"2")
+            until(lambda: server._room.waiting == 2)
+            with pytest.raises(BlockingIOError):
+                second.recv(1, socket.MSG_DONTWAIT)
+            first.close()
+            assert second.recv(1) == b"2"
+
+
+def a_name_for(*hosts):
+    """A lookup by which every name has these addresses."""
+
+    def lookup(host, port, family=0, kind=0, proto=0, flags=0):
+        return [(socket.AF_INET, kind, 0, "", (found, port)) for found in hosts]
+
+    return lookup
+
+
+def test_a_name_stands_for_all_its_addresses():
+    how = Listening(lookup=a_name_for("127.0.0.1", "127.0.0.2"))
+    one, two = listen(("both.test", 0), how)
+    assert (one.address[0], two.address[0]) == ("127.0.0.1", "127.0.0.2")
+    assert one.address[1] == two.address[1] != 0
+    one.close()
+    two.close()
+
+
+def test_addresses_of_a_name_that_this_machine_does_not_have_are_left_out():
+    how = Listening(lookup=a_name_for("198.51.100.1", "127.0.0.1"))
+    [only] = listen(("both.test", 0), how)
+    assert only.address[0] == "127.0.0.1"
+    only.close()
+    how = Listening(lookup=a_name_for("198.51.100.1", "203.0.113.1"))
+    with pytest.raises(OSError, match=r"cannot listen on both.test:0: .*no interface"):
+        listen(("both.test", 0), how)
+
+
+def test_a_port_that_only_one_address_of_a_name_has_free_is_not_taken():
+    how = Listening(lookup=a_name_for("127.0.0.1", "127.0.0.2"))
+    with stdlib.create_server(("127.0.0.2", 0)) as other:
+        with pytest.raises(OSError, match="stop the program that is using it"):
+            listen(("both.test", other.getsockname()[1]), how)
+        with socket.create_server(("127.0.0.1", other.getsockname()[1])):
+            pass  # the first one was given back
+
+
+@pytest.mark.parametrize(
+    "address", [None, 80, b"path", (), ("host",), [None], [("h", 1), 5], {"h": 1}]
+)
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(TypeError, match="is nothing to listen at: give"):
+        StreamServer(address, echo)
+
+
+def test_no_address_at_all_is_refused():
+    with pytest.raises(ValueError, match="empty list"):
+        StreamServer([], echo)
+
+
+@pytest.mark.parametrize("limit", ["a", 1.5, True])
+def test_a_limit_that_is_no_number_is_refused(limit):
+    with pytest.raises(TypeError, match="is no number: give 1 or more, or None"):
+        StreamServer(LOCAL, echo, limit=limit)
+
+
+def test_what_is_no_ssl_context_is_refused():
+    with pytest.raises(TypeError, match="ssl=True is no SSLContext: make one"):
+        StreamServer(LOCAL, echo, ssl=True)
+
+
+def test_a_listening_socket_of_the_standard_library_is_taken_over():
+    given = stdlib.create_server(LOCAL)
+    address = given.getsockname()
+    with serving(address=given) as server, connect(server) as client:
+        assert given.fileno() == -1
+        assert server.address == address
+        assert ask(client, b"x") == b"x"
+
+
+def test_the_file_of_a_killed_server_is_no_obstacle(tmp_path):
+    path = str(tmp_path / "socket")
+    with stdlib.socket(stdlib.AF_UNIX) as dead:
+        dead.bind(path)
+        dead.listen()
+    with serving(address=path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        assert ask(client, b"x") == b"x"
+
+
+def test_servers_may_share_a_port():
+    with serving(reuse_port=True) as one:
+        with serving(address=one.address, reuse_port=True) as two:
+            assert two.address == one.address
+
+
+# --- stopping without loss ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_stop_serves_whoever_has_connected(tmp_path, kind, limit):
+    """Also those whom nobody has accepted yet, and also when there is not room for all at once."""
+    address = LOCAL if kind == "tcp" else str(tmp_path / "socket")
+    server = StreamServer(address, lambda sock, _: sock.sendall(sock.recv(10)), limit=limit)
+    server.start()
+    family = socket.AF_INET if kind == "tcp" else socket.AF_UNIX
+    # Sockets of the standard library: the server gets no turn meanwhile.
+    clients = [stdlib.socket(family) for _ in range(20)]
+    for number, client in enumerate(clients):
+        client.settimeout(20)
+        client.connect(server.address)
+        client.sendall(b"%d" % number)
+    assert "0 connections" in repr(server)
+    server.stop()
+    for number, client in enumerate(clients):
+        assert client.recv(10) == b"%d" % number
+        client.close()
+
+
+def test_who_connects_while_the_last_are_taken_is_not_cut_off():
+    """The kernel lets nobody in from then on: the first packet is dropped, not answered."""
+    [listener] = listen(LOCAL)
+    with socket.create_connection(listener.address) as early:
+        listener.refuse()
+        with pytest.raises(TimeoutError):
+            socket.create_connection(listener.address, 0.05)
+        sock, _ = listener.socket.accept()
+        with sock:
+            early.sendall(b"x")
+            assert sock.recv(1) == b"x"
+        with pytest.raises(BlockingIOError):
+            listener.socket.accept()
+    listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.address)
+
+
+def test_a_listener_that_others_share_is_left_to_them(tmp_path):
+    path = tmp_path / "socket"
+    [listener] = listen(str(path))
+    listener.shared = True
+    with serving(address=listener) as server:
+        assert server.address == str(path)
+    assert path.exists()
+
+
+def test_stopping_is_told():
+    seen = []
+    with serving(lambda sock, _: seen.append((sock.recv(1), server.stopping))) as server:
+        with connect(server):
+            serves(server, 1)
+            assert not server.stopping
+            ringlet.spawn(server.stop)
+            until(lambda: server.stopping)
+        until(lambda: seen)
+    assert seen == [(b"", True)]
+    server.start()
+    assert not server.stopping
+    server.stop()
