@@ -6,6 +6,7 @@ import pytest
 
 from ringlet.servers import http_reader, http_wire
 from ringlet.servers.http_limits import HTTPLimits
+from ringlet.servers.http_wire import HEAD_BYTES
 from ringlet.servers.wsgi_connection import Connection
 from tests.servers.scripted import (
     BASE,
@@ -428,3 +429,18 @@ def test_limits_can_be_lifted():
     result = talk_script(echo, get("/")[:5], get("/")[5:], post(b"x" * 5)[:-2], b"xx", **limits)
     assert result.statuses == [200, 200]
     assert set(result.sock.timeouts) == {None}
+
+
+def test_a_client_that_sends_thousands_of_requests_has_few_of_them_read_at_once():
+    """The others stay in the kernel, which makes the client wait."""
+    queued = []
+
+    def app(environ, start_response):
+        queued.append(len(connection._reader.queue))
+        return hello(environ, start_response)
+
+    sock = ScriptedSocket(post(bytes(50_000)), get() * 4000)
+    connection = Connection(sock, app, HTTPLimits(), BASE)
+    connection.serve()
+    assert len(queued) == 4001
+    assert max(queued) <= HEAD_BYTES // len(get())

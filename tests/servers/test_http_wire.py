@@ -31,6 +31,17 @@ def test_a_failed_write_loses_the_connection():
     assert wire.lost
 
 
+def test_a_client_that_does_not_read_is_reset():
+    """What the kernel holds for it would else stay there for minutes."""
+    sock = ScriptedSocket()
+    sock.write_error = TimeoutError()
+    wire = Wire(sock, 1.0)
+    with pytest.raises(TimeoutError):
+        wire.send(b"x")
+    assert wire.lost
+    assert sock.calls == [("setsockopt", socket.SO_LINGER)]
+
+
 def test_a_timeout_while_reading_does_not_lose_it():
     wire = Wire(ScriptedSocket(TimeoutError(), b"x", ConnectionResetError()), None)
     with pytest.raises(TimeoutError):

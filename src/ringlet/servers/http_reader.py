@@ -10,7 +10,7 @@ from wsgiref.types import WSGIEnvironment
 from ringlet.servers.http_body import Body
 from ringlet.servers.http_limits import HTTPLimits, RequestError
 from ringlet.servers.http_parser import Request, RequestParser
-from ringlet.servers.http_wire import Wire
+from ringlet.servers.http_wire import HEAD_BYTES, RECEIVE_BYTES, Wire
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -54,7 +54,7 @@ class RequestReader:
         try:
             self.idle = True
             data = self._wire.receive(
-                self._limits.closing_timeout if self._wire.closing else self._patience
+                self._limits.closing_timeout if self._wire.closing else self._patience, HEAD_BYTES
             )
             self.idle = False
         except TimeoutError:
@@ -80,7 +80,7 @@ class RequestReader:
                 raise parser.failure
             parser.check_unfinished_head(size)
             try:
-                data = self._wire.receive_until(deadline)
+                data = self._wire.receive_until(deadline, HEAD_BYTES)
             except TimeoutError:
                 raise RequestError(408, "the request's head took too long") from None
             if not data:
@@ -106,7 +106,7 @@ class RequestReader:
         received = body.received
         began = monotonic()
         try:
-            data = self._wire.receive(self._limits.io_timeout)
+            data = self._wire.receive(self._limits.io_timeout, _room_for(body))
         except TimeoutError:
             parser.failure = RequestError(408, "the request's body took too long")
             return
@@ -155,7 +155,7 @@ class RequestReader:
             if not self.may_drain(body) or body.received > enough:
                 return False
             try:
-                data = self._wire.receive_until(deadline)
+                data = self._wire.receive_until(deadline, _room_for(body))
             except TimeoutError:
                 return False
             if not data:
@@ -167,3 +167,10 @@ class RequestReader:
     def close(self) -> None:
         """Let go of the parser; harmless when done twice."""
         self._parser.close()
+
+
+def _room_for(body: Body) -> int:
+    """How much to read at most while `body` is under way; requests behind it count as heads."""
+    if body.length is None:
+        return HEAD_BYTES
+    return min(RECEIVE_BYTES, body.length - body.received + HEAD_BYTES)

@@ -6,7 +6,10 @@ from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
-#: Most requests fit into one read of this size.
+#: Most requests fit into one read of this size. What a client sends beyond it waits in the kernel:
+#: a larger read would make thousands of pipelined requests, and as many environs, at once.
+HEAD_BYTES = 8192
+#: Where no further request can be in what comes, or not before these.
 RECEIVE_BYTES = 65536
 #: Long data goes out in slices, each with a time limit of its own, so that the limit says how
 #: slow a client may be and not how long a response may be.
@@ -49,29 +52,29 @@ class Wire:
         self._socket.settimeout(seconds)
         self._seconds = seconds
 
-    def receive(self, seconds: float | None) -> bytes:
-        """What has come in, b"" at the end of input.
+    def receive(self, seconds: float | None, size: int = RECEIVE_BYTES) -> bytes:
+        """What has come in, up to `size` bytes, b"" at the end of input.
 
         Raises TimeoutError after `seconds`, and OSError when the connection is lost.
         """
         if seconds != self._seconds:
             self._allow(seconds)
         try:
-            return self._receive(RECEIVE_BYTES)
+            return self._receive(size)
         except TimeoutError:
             raise
         except OSError:
             self.lost = True
             raise
 
-    def receive_until(self, deadline: float | None) -> bytes:
+    def receive_until(self, deadline: float | None, size: int = RECEIVE_BYTES) -> bytes:
         """The same with a moment of `time.monotonic` at which to give up, None for never."""
         if deadline is None:
-            return self.receive(None)
+            return self.receive(None, size)
         seconds = deadline - monotonic()
         if seconds <= 0:
             raise TimeoutError("timed out")
-        return self.receive(seconds)
+        return self.receive(seconds, size)
 
     def send(self, head: bytes, body: bytes = b"") -> None:
         """Send `head` and `body`, in one write unless they are long.
@@ -85,6 +88,10 @@ class Wire:
                 self._sendall(head + body)
             else:
                 self._send_slices(head, body)
+        except TimeoutError:
+            # Closed without a reset, the kernel would keep megabytes for a client that never reads.
+            self.abort()
+            raise
         except OSError:
             self.lost = True
             raise
