@@ -10,7 +10,6 @@
 
 #include "descriptor.h"
 #include "endpoint.h"
-#include "nowait.h"
 #include "poller.h"
 #include "socket_methods.h"
 
@@ -209,7 +208,7 @@ static PyMethodDef functions[] = {
 
 int rl_netio_init(PyObject *module) {
     if (rl_descriptor_init() < 0 || PyModule_AddType(module, &rl_descriptors_type) < 0 ||
-        rl_endpoint_init(module) < 0 || rl_nowait_init(module) < 0)
+        rl_endpoint_init(module) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }
