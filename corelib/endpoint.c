@@ -168,6 +168,20 @@ static PyObject *endpoint_take_turn(PyObject *object, PyObject *Py_UNUSED(ignore
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(wake_doc, "wake($self, mask, /)\n--\n\n"
+"Let the tasklets of this thread that wait for something in mask try again, because what they\n"
+"lack has come in another way.");
+
+static PyObject *endpoint_wake(PyObject *object, PyObject *value) {
+    const struct rl_endpoint *self = (struct rl_endpoint *)object;
+    long mask = PyLong_AsLong(value);
+    if (mask == -1 && PyErr_Occurred())
+        return NULL;
+    if (entry_of(self))
+        rl_descriptor_report(rl_descriptors_here(), self->fd, (int)mask, 0);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(forget_doc, "forget($self, /)\n--\n\n"
 "The descriptor is about to be closed or given away. Whoever waits for it gets an OSError.\n"
 "Harmless when repeated.");
@@ -196,6 +210,7 @@ static PyObject *endpoint_repr(PyObject *object) {
 static PyMethodDef methods[] = {
     {"wait", (PyCFunction)(void (*)(void))endpoint_wait, METH_FASTCALL, wait_doc},
     {"take_turn", endpoint_take_turn, METH_NOARGS, take_turn_doc},
+    {"wake", endpoint_wake, METH_O, wake_doc},
     {"forget", endpoint_forget, METH_NOARGS, forget_doc},
     {NULL, NULL, 0, NULL},
 };

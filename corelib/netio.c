@@ -10,6 +10,7 @@
 
 #include "descriptor.h"
 #include "endpoint.h"
+#include "nowait.h"
 #include "poller.h"
 #include "socket_methods.h"
 
@@ -208,7 +209,7 @@ static PyMethodDef functions[] = {
 
 int rl_netio_init(PyObject *module) {
     if (rl_descriptor_init() < 0 || PyModule_AddType(module, &rl_descriptors_type) < 0 ||
-        rl_endpoint_init(module) < 0)
+        rl_endpoint_init(module) < 0 || rl_nowait_init(module) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

@@ -3,7 +3,9 @@
 import pytest
 
 import ringlet
-from ringlet.io import socket
+from ringlet.io import socket, ssl
+from tests.certificates import client_context
+from tests.io.tls import shake, tcp_pair
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +42,16 @@ def unix():
 def pair(request):
     """Two ends of a connection, of either kind."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["1.2", "1.3", "unix"])
+def tls(request):
+    """Two ends of a TLS connection, client first: each version over TCP, and over Unix sockets."""
+    context = client_context()
+    if request.param == "1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    sockets = socket.socketpair() if request.param == "unix" else tcp_pair()
+    ends = shake(*sockets, context)
+    with ends[0], ends[1]:
+        assert ends[0].version() == ("TLSv1.2" if request.param == "1.2" else "TLSv1.3")
+        yield ends

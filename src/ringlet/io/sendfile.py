@@ -31,6 +31,14 @@ def send_file(
         return _by_reading(sock, file, offset, count)
 
 
+def send_by_reading(sock: stdlib.socket, file: Any, offset: int, count: int | None) -> int:
+    """The same for a socket whose data the kernel must not send as it is, such as one with TLS."""
+    _check(sock, file, count)
+    if sock.gettimeout() == 0.0:
+        raise ValueError("non-blocking sockets are not supported")
+    return _by_reading(sock, file, offset, count)
+
+
 def _check(sock: stdlib.socket, file: Any, count: int | None) -> None:
     if "b" not in getattr(file, "mode", "b"):
         raise ValueError("file should be opened in binary mode")

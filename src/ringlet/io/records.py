@@ -1,0 +1,294 @@
+"""The TLS of one connection: between records in memory and a socket that parks.
+
+The standard library's TLS object works on two buffers here, and not on the descriptor. What has
+come in is read by one plain system call, whatever records it holds, and what goes out is sent by
+another; the TLS object itself never waits, so any number of tasklets may use it in turn.
+"""
+
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from ringlet._core import Endpoint, receive_now, send_now
+from ringlet.sched.pollers import READ, WRITE
+
+R = TypeVar("R")
+
+#: The most that one attempt to receive brings.
+RECEIVE_BYTES = 65536
+#: The longest record there is, and so what one call of write() encrypts.
+RECORD_BYTES = 16384
+#: Encrypted bytes that are collected before they are sent.
+SEND_BYTES = 65536
+
+
+class Records:
+    """Reads and writes the records of one connection.
+
+    Nothing in here gives up control between looking at the buffers and acting on them. Whoever
+    was parked looks again at what the TLS object has before asking for more: another tasklet may
+    have fed it. Tasklets of one thread may be in any of the methods at once; threads must not.
+    """
+
+    # Invariant: what is encrypted but not sent is `_unsent`, and then `_outgoing`.
+
+    __slots__ = (
+        "_endpoint",
+        "_failure",
+        "_held",
+        "_incoming",
+        "_live",
+        "_outgoing",
+        "_parked",
+        "_promised",
+        "_tls",
+        "_unsent",
+    )
+
+    def __init__(
+        self, tls: Any, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, endpoint: Endpoint
+    ) -> None:
+        #: What `SSLContext._wrap_bio` makes.
+        self._tls = tls
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._endpoint = endpoint
+        #: Encrypted bytes that the kernel has not taken yet.
+        self._unsent: bytes | memoryview = b""
+        #: A write that is to be tried again: its data, which is encrypted already.
+        self._promised: bytes | None = None
+        #: Decrypted data that was fetched before somebody asked for it, and what came after it.
+        self._held = b""
+        self._failure: ssl.SSLError | None = None
+        #: Data can come: the handshake is over, and no end was seen.
+        self._live = False
+        #: Tasklets that wait for input.
+        self._parked = 0
+
+    # --- operations -----------------------------------------------------------------------------
+
+    def handshake(self) -> None:
+        """Do the handshake. Raises OSError, of which SSLError is one, and TimeoutError."""
+        deadline = self._attempt("handshake", self._tls.do_handshake)[1]
+        try:
+            self._flush(deadline, "handshake")
+        except ConnectionError:
+            # A client that left at once may have sent something all the same.
+            if not self._tls.server_side:
+                raise
+        self._live = True
+
+    def read(self, size: int, buffer: Any = None) -> Any:
+        """Up to `size` decrypted bytes, or their number if they are to go into `buffer`.
+
+        b"" or 0 is the end that the other side declared; SSLEOFError is one it did not.
+        """
+        self._endpoint.take_turn()
+        if self._held or self._failure:
+            return self._read_held(size, buffer)
+        deadline = None
+        tls = self._tls
+        if self._live and size > 0:
+            # An attempt without data would raise an exception, which costs more than to ask.
+            while not self._incoming.pending and not tls.pending() and self._live:
+                deadline = self._fill(deadline, "recv")
+        try:
+            result = tls.read(size) if buffer is None else tls.read(size, buffer)
+        except ssl.SSLError as error:
+            result = self._read_on(error, deadline, size, buffer)
+        if not result:
+            self._live = self._live and size == 0
+        elif not self._live:
+            self._live = True
+        if self._outgoing.pending:
+            self._push_quietly()
+        return result
+
+    def write(self, data: Any) -> int:
+        """Send one record, and return how many bytes of `data` are in it.
+
+        If it does not get away, because of the timeout, the same data must be written again.
+        """
+        self._endpoint.take_turn()
+        deadline = None
+        count = self._count_promised(data)
+        if count is None:
+            deadline = self._flush(deadline, "send")
+            sent, deadline = self._attempt("send", self._tls.write, data, deadline=deadline)
+            count = int(sent)
+        try:
+            self._flush(deadline, "send")
+        except (ssl.SSLWantWriteError, TimeoutError):
+            self._promised = bytes(memoryview(data).cast("B")[:count])
+            raise
+        return count
+
+    def sendall(self, data: Any) -> None:
+        """Send all of `data`. The timeout holds for every 64 KiB of it."""
+        with memoryview(data) as view, view.cast("B") as octets:
+            total, done = len(octets), self._count_promised(data) or 0
+            while done < total:
+                self._endpoint.take_turn()
+                while done < total and self._outgoing.pending < SEND_BYTES:
+                    piece = octets[done : done + RECORD_BYTES] if total > RECORD_BYTES else octets
+                    done += self._attempt("send", self._tls.write, piece)[0]
+                self._flush(None, "sendall")
+
+    def request_certificate(self) -> None:
+        """For a server: ask the client for a certificate, which comes with the next read."""
+        self._tls.verify_client_post_handshake()
+        self._flush(None, "send")
+
+    def unwrap(self) -> bytes:
+        """End TLS on both sides, and return what has come behind it."""
+        self._live = False
+        deadline = self._attempt("unwrap", self._tls.shutdown)[1]
+        with suppress(ConnectionError):  # the other side has said all it had to say
+            self._flush(deadline, "unwrap")
+        return self._incoming.read()
+
+    def end_output(self) -> None:
+        """Tell the other side that nothing more will come, and go on reading. Does not wait."""
+        with suppress(ssl.SSLError):
+            while data := self._tls.read(RECORD_BYTES) if self._incoming.pending else b"":
+                self._held += data  # the TLS object would take it for an error in what follows
+        with suppress(ssl.SSLError):
+            self._tls.shutdown()
+        self._push_quietly()
+
+    def pending(self) -> int:
+        """How many bytes can be read without waiting."""
+        if not self._held and not self._tls.pending() and self._incoming.pending:
+            try:
+                self._held = self._tls.read(RECORD_BYTES)
+                self._live = bool(self._held)
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError as error:
+                self._failure = error
+        return len(self._held) or int(self._tls.pending())
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _read_on(self, error: ssl.SSLError, deadline: float | None, size: int, buffer: Any) -> Any:
+        """Reading raised `error`: go on if it lacks input, or say what it means."""
+        try:
+            if not isinstance(error, ssl.SSLWantReadError):
+                raise error
+            deadline = self._fill(deadline, "recv")
+            args = (size,) if buffer is None else (size, buffer)
+            return self._attempt("recv", self._tls.read, *args, deadline=deadline)[0]
+        except ssl.SSLZeroReturnError:
+            # The end, which OpenSSL tells in another way to one that has ended its own output.
+            return b"" if buffer is None else 0
+        except ssl.SSLError:
+            self._push_quietly()
+            raise
+        finally:
+            del error  # it has a traceback, which has this frame
+
+    def _read_held(self, size: int, buffer: Any) -> Any:
+        """The same as read, from what was fetched ahead."""
+        if not self._held:
+            failure, self._failure = self._failure, None
+            assert failure is not None
+            raise failure
+        if buffer is None:
+            data, self._held = self._held[:size], self._held[size:]
+            return data
+        with memoryview(buffer) as view, view.cast("B") as octets:
+            count = min(size, len(octets), len(self._held))
+            octets[:count] = self._held[:count]
+            self._held = self._held[count:]
+            return count
+
+    # --- the machinery --------------------------------------------------------------------------
+
+    def _attempt(
+        self,
+        doing: str,
+        operation: Callable[..., R],
+        *args: Any,
+        deadline: float | None = None,
+    ) -> tuple[R, float | None]:
+        """Call `operation` until it lacks no input. Returns its result, and the deadline."""
+        while True:
+            try:
+                return operation(*args), deadline
+            except ssl.SSLWantReadError:
+                deadline = self._fill(deadline, doing)
+            except ssl.SSLError:
+                self._live = False
+                self._push_quietly()  # the alert that tells the other side
+                raise
+
+    def _fill(self, deadline: float | None, doing: str) -> float | None:
+        """Feed what has come in, or wait until something may have. Returns the deadline."""
+        if self._unsent or self._outgoing.pending:
+            self._push_quietly()
+        data = receive_now(self._endpoint, RECEIVE_BYTES)
+        if data is None:
+            return self._wait(deadline, doing)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._live = False
+            self._incoming.write_eof()
+        if self._parked:
+            self._endpoint.wake(READ)  # there may be more in it than we shall use
+        return deadline
+
+    def _wait(self, deadline: float | None, doing: str) -> float:
+        """Wait until something may have come in. Returns the deadline."""
+        if self._endpoint.timeout == 0.0:
+            raise ssl.SSLWantReadError(
+                ssl.SSL_ERROR_WANT_READ, "The operation did not complete (read)"
+            )
+        self._parked += 1
+        try:
+            # If both sides want to send, one of them has to read first.
+            return self._endpoint.wait(READ | WRITE if self._unsent else READ, deadline, doing)
+        finally:
+            self._parked -= 1
+
+    def _flush(self, deadline: float | None, doing: str) -> float | None:
+        """Send all that is encrypted. Returns the deadline."""
+        while not self._push():
+            if self._endpoint.timeout == 0.0:
+                raise ssl.SSLWantWriteError(
+                    ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)"
+                )
+            deadline = self._endpoint.wait(WRITE, deadline, doing)
+        return deadline
+
+    def _push(self) -> bool:
+        """Give the kernel what it takes of what is encrypted; whether that was all."""
+        while True:
+            data = self._unsent
+            if not data:
+                data = self._unsent = self._outgoing.read()
+                if not data:
+                    return True
+            try:
+                sent = send_now(self._endpoint, data)
+            except OSError:
+                self._unsent = b""
+                self._outgoing.read()
+                raise
+            if sent == 0:
+                return False
+            self._unsent = b"" if sent == len(data) else memoryview(data)[sent:]
+
+    def _push_quietly(self) -> None:
+        """The same where a connection that is lost shows in what is read."""
+        with suppress(OSError):
+            self._push()
+
+    def _count_promised(self, data: Any) -> int | None:
+        """How many bytes of `data` an earlier attempt has encrypted; None if it is other data."""
+        promised, self._promised = self._promised, None
+        if promised is None:
+            return None
+        with memoryview(data) as view, view.cast("B") as octets:
+            return len(promised) if octets[: len(promised)] == promised else None
