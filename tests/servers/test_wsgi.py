@@ -6,8 +6,9 @@ from wsgiref.validate import validator
 
 import pytest
 
+from ringlet.servers.http_file import BlockFileWrapper
 from ringlet.servers.http_limits import HTTPLimits
-from ringlet.servers.wsgi_connection import BlockFileWrapper, Connection, base_environ
+from ringlet.servers.wsgi_connection import Connection, base_environ
 from tests.servers.scripted import BASE, ScriptedSocket, get, hello, post, post_chunks, talk_script
 
 

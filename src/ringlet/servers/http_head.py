@@ -7,7 +7,7 @@ from http import HTTPStatus
 from ringlet.servers.http_limits import RequestError
 
 #: What the server has to know about a response header.
-ORDINARY, CONTENT_LENGTH, CONNECTION, DATE, FORBIDDEN = range(5)
+ORDINARY, CONTENT_LENGTH, CONNECTION, DATE, UPGRADE, FORBIDDEN = range(6)
 _KINDS = {
     "connection": CONNECTION,
     "content-length": CONTENT_LENGTH,
@@ -17,7 +17,8 @@ _KINDS = {
     "te": FORBIDDEN,
     "trailer": FORBIDDEN,
     "transfer-encoding": FORBIDDEN,
-    "upgrade": FORBIDDEN,
+    # May only say, with status 426, what to ask for.
+    "upgrade": UPGRADE,
 }
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Status lines of final responses; the phrase may be empty.

@@ -55,18 +55,20 @@ class Request:
     """One request whose head is complete.
 
     `environ` is the WSGI environ, `body` the Body in its `wsgi.input`; `http11` is False for
-    HTTP/1.0; `keep_alive` tells whether the client wants to go on after the response.
+    HTTP/1.0; `keep_alive` tells whether the client wants to go on after the response, and `upgrade`
+    whether it would rather leave HTTP.
     """
 
-    __slots__ = ("body", "environ", "http11", "keep_alive")
+    __slots__ = ("body", "environ", "http11", "keep_alive", "upgrade")
 
     def __init__(
-        self, environ: WSGIEnvironment, body: Body, http11: bool, keep_alive: bool
+        self, environ: WSGIEnvironment, body: Body, http11: bool, keep_alive: bool, upgrade: bool
     ) -> None:
         self.environ = environ
         self.body = body
         self.http11 = http11
         self.keep_alive = keep_alive
+        self.upgrade = upgrade
 
 
 class RequestParser:
@@ -82,6 +84,9 @@ class RequestParser:
     ) -> None:
         self.requests: deque[Request] = deque()
         self.failure: RequestError | None = None
+        #: What came after a request without a body that asks for an upgrade. It is to be fed only
+        #: when that request was answered and the connection stays with HTTP. None without one.
+        self.held: bytes | None = None
         self._base = base
         self._limits = limits
         self._receive = receive
@@ -114,6 +119,9 @@ class RequestParser:
                     return
                 except HttpParserUpgrade as upgrade:
                     rest = memoryview(rest)[upgrade.args[0] :]
+                    if self._body is None:
+                        self.held = bytes(rest)
+                        return
                     self._decline_upgrade()
         except HttpParserError as error:
             if self.failure is not None:
@@ -179,6 +187,7 @@ class RequestParser:
 
         body = NO_BODY
         http11 = True
+        upgrade = False
         keep_alive = parser.should_keep_alive()
         # llhttp keeps only HTTP/1.1 alive when no Connection header asks for it.
         if (
@@ -189,11 +198,12 @@ class RequestParser:
         ):
             http11 = self._check_version()
             body = self._check_framing(http11)
+            upgrade = http11 and body is NO_BODY and parser.should_upgrade()
         host = environ.get("HTTP_HOST")
         if host != self._good_host or not host:
             self._check_host(host, http11)
 
-        self.requests.append(Request(environ, body, http11, keep_alive))
+        self.requests.append(Request(environ, body, http11, keep_alive, upgrade))
         if body is NO_BODY:
             self._begin()
         else:
@@ -227,19 +237,22 @@ class RequestParser:
     def _decline_upgrade(self) -> None:
         """Put llhttp back to where the body of a request that asked for an upgrade begins.
 
+        Only requests without one can have theirs, because then it is plain where the other
+        protocol begins.
+
         It takes all that follows such a request for another protocol. We stay with HTTP, as a
         server may, and a head that asks for nothing leads it to the same place.
         """
         self._upgrading = False
         self._room = self._limits.max_header_bytes
         body = self._body
-        if body is not None:
-            framing = (
-                "Transfer-Encoding: chunked"
-                if body.length is None
-                else f"Content-Length: {body.length}"
-            )
-            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("latin-1"))
+        assert body is not None  # or what follows were held
+        framing = (
+            "Transfer-Encoding: chunked"
+            if body.length is None
+            else f"Content-Length: {body.length}"
+        )
+        self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("latin-1"))
 
     def _refuse(self, status: int, reason: str) -> NoReturn:
         """Called in callbacks, whose exceptions httptools replaces with its own."""

@@ -51,16 +51,19 @@ class RequestReader:
         parser = self._parser
         if parser.failure is not None:
             raise parser.failure
-        try:
-            self.idle = True
-            data = self._wire.receive(
-                self._limits.closing_timeout if self._wire.closing else self._patience, HEAD_BYTES
-            )
-            self.idle = False
-        except TimeoutError:
-            return None
+        data = b"" if parser.held is None else self.take_held()
         if not data:
-            return None
+            try:
+                self.idle = True
+                data = self._wire.receive(
+                    self._limits.closing_timeout if self._wire.closing else self._patience,
+                    HEAD_BYTES,
+                )
+                self.idle = False
+            except TimeoutError:
+                return None
+            if not data:
+                return None
         self._patience = self._limits.idle_timeout
         if self._limits.request_timeout is not None:
             self.began = monotonic()
@@ -133,6 +136,16 @@ class RequestReader:
             self._parser.failure = RequestError(408, "the request's body arrives too slowly")
         if body.idle_bytes > limits.max_header_bytes:
             self._parser.failure = RequestError(431, "a chunk's head is too long")
+
+    def take_held(self) -> bytes:
+        """What came with a request that asks for an upgrade, after it. From now on it is ours."""
+        held, self._parser.held = self._parser.held, None
+        return held or b""
+
+    @property
+    def unread(self) -> bool:
+        """Whether more has come in than what was asked for."""
+        return bool(self.queue or self._parser.held or self._parser.failure)
 
     @property
     def failure(self) -> RequestError | None:

@@ -7,11 +7,13 @@ and with Nagle's algorithm and delayed acknowledgements 40 ms.
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
+from ringlet.servers.http_file import BlockFileWrapper, plain_file
 from ringlet.servers.http_head import (
     CONNECTION,
     CONTENT_LENGTH,
     DATE,
     ORDINARY,
+    UPGRADE,
     date_line,
     is_bodiless,
     kind_of,
@@ -50,6 +52,7 @@ class Response:
         "keep_alive",
         "sent",
         "status",
+        "upgraded",
     )
 
     def __init__(self, wire: Wire, reader: RequestReader, request: Request) -> None:
@@ -58,6 +61,8 @@ class Response:
         self.keep_alive = request.keep_alive
         self.status = ""
         self.sent = 0
+        #: The connection has left HTTP.
+        self.upgraded = False
         self._wire = wire
         self._reader = reader
         self._request = request
@@ -110,6 +115,27 @@ class Response:
         self.status = status
         return self.write
 
+    def switch_protocols(self, protocol: str, headers: list[tuple[str, str]]) -> None:
+        """Answer that the connection goes on in another protocol.
+
+        Raises as `start_response` does, and OSError when the connection is lost.
+        """
+        if self._head is not None:
+            raise RuntimeError("the request has an answer already: upgrade it instead, and once")
+        head = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", f"Upgrade: {protocol}"]
+        for name, value in headers:
+            if kind_of(name) != ORDINARY:
+                raise ValueError(f"header {name!r} has no place in a switch of protocols")
+            head.append(f"{name}: {value}")
+        if bad := unsendable(headers):
+            raise ValueError(f"a header value holds a line break or a NUL: {bad!r}")
+        encoded = ("\r\n".join(head) + "\r\n\r\n").encode("latin-1")
+        self._head = ""
+        self.status = "101"
+        self.keep_alive = False
+        self.upgraded = self.head_sent = True
+        self._wire.send(encoded)
+
     def _start_over(self, exc_info: ExcInfo) -> None:
         """Forget what start_response was told before; raise `exc_info` if it is too late."""
         if self.head_sent and exc_info[1] is not None:
@@ -118,6 +144,7 @@ class Response:
         self._has_date = False
         self._left = None
         self.keep_alive = self._request.keep_alive
+        self.status = ""
 
     def _note(self, kind: int, name: str, value: str, status: str) -> bool:
         """Take note of a header that matters to the server; whether to send it."""
@@ -138,6 +165,8 @@ class Response:
         if kind == DATE:
             self._has_date = True
             return True
+        if kind == UPGRADE and status.startswith("426"):
+            return True
         raise ValueError(f"header {name!r} is about the connection, which the server manages")
 
     def send(self, result: Iterable[bytes]) -> None:
@@ -155,7 +184,20 @@ class Response:
                 return
             if not self._bodiless:
                 self._announce(sum(map(len, result)))
+        elif type(result) is BlockFileWrapper and not self.head_sent and self._send_file(result):
+            return
+        elif self.upgraded:
+            if any(result):
+                raise ValueError("the connection left HTTP, but the application returned a body")
+            self.complete = True
+            return
+        # A file may be longer than is to be sent of it; anything else is as long as it says.
+        is_file = type(result) is BlockFileWrapper
         for data in result:
+            if is_file and self._left is not None:
+                data = data[: self._left]
+                if not data:
+                    break
             if data:
                 self.write(data)
                 if self._bodiless:
@@ -199,6 +241,26 @@ class Response:
         self._wire.send(self._close_head(), body)
         self.sent = len(body)
         self.complete = True
+
+    def _send_file(self, result: BlockFileWrapper) -> bool:
+        """Send what a plain file has; False if it is something else."""
+        found = plain_file(result.filelike)
+        if found is None:
+            return False
+        offset, length = found
+        self._announce(length)
+        if self._bodiless:
+            self._wire.send(self._close_head())
+            self.complete = True
+            return True
+        wanted = self._left or 0
+        if wanted > length:
+            raise ValueError(f"Content-Length is {wanted} but the file has {length} bytes")
+        self.sent = self._wire.send_file(self._close_head(), result.filelike, offset, wanted)
+        if self.sent < wanted:
+            raise ValueError(f"the file ended {wanted - self.sent} bytes short of Content-Length")
+        self.complete = True
+        return True
 
     def _finish(self) -> None:
         """End a body that was sent in parts."""

@@ -4,7 +4,9 @@ import socket
 import struct
 from contextlib import suppress
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
+
+from ringlet.io import socket as cooperative
 
 #: Most requests fit into one read of this size. What a client sends beyond it waits in the kernel:
 #: a larger read would make thousands of pipelined requests, and as many environs, at once.
@@ -14,6 +16,10 @@ RECEIVE_BYTES = 65536
 #: Long data goes out in slices, each with a time limit of its own, so that the limit says how
 #: slow a client may be and not how long a response may be.
 SEND_BYTES = 262144
+#: Sockets, and not what wraps them, for which the kernel may send a file.
+FILE_SENDERS = (socket.socket, cooperative.socket)
+#: Files up to this length are read, to leave in one write with the head.
+SHORT_FILE = 65536
 #: What is read and thrown away of a client that must be told to stop before it can listen.
 LINGER_BYTES = 1 << 20
 LINGER_SECONDS = 2.0
@@ -101,6 +107,41 @@ class Wire:
         view = memoryview(body)
         for start in range(SEND_BYTES, len(body), SEND_BYTES):
             self._sendall(view[start : start + SEND_BYTES])
+
+    def send_file(self, head: bytes, file: Any, offset: int, count: int) -> int:
+        """Send `head` and `count` bytes of a regular file; returns how many of them there were.
+
+        The kernel sends them if the socket lets it. Raises OSError as `send` does, also when the
+        file cannot be read.
+        """
+        if count <= SHORT_FILE or type(self._socket) not in FILE_SENDERS:
+            return self._send_blocks(head, file, count)
+        sock: Any = self._socket
+        if self.write_timeout != self._seconds:
+            self._allow(self.write_timeout)
+        try:
+            sock.sendall(head, socket.MSG_MORE)
+            sent: int = sock.sendfile(file, offset, count)
+        except TimeoutError:
+            self.abort()  # as in `send`
+            raise
+        except OSError:
+            self.lost = True
+            raise
+        return sent
+
+    def _send_blocks(self, head: bytes, file: Any, count: int) -> int:
+        left = count
+        while left:
+            data = file.read(min(left, SHORT_FILE))
+            if not data:
+                break
+            self.send(head, data)
+            head = b""
+            left -= len(data)
+        if head:
+            self.send(head)
+        return count - left
 
     def end_input(self) -> None:
         """Make a pending `receive` return b""; input that has arrived can still be read."""

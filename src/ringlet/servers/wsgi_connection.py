@@ -4,30 +4,23 @@ import logging
 import sys
 from collections.abc import Callable
 from time import monotonic, time
-from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
-from wsgiref.util import FileWrapper
 
 from ringlet.errors import Timeout
 from ringlet.sched import schedule, timeout
 from ringlet.servers.http_access import Access
 from ringlet.servers.http_body import NO_BODY
+from ringlet.servers.http_file import BlockFileWrapper
 from ringlet.servers.http_forwarded import TrustedProxies
 from ringlet.servers.http_head import error_response
 from ringlet.servers.http_limits import HTTPLimits, RequestError
 from ringlet.servers.http_parser import Request
 from ringlet.servers.http_reader import RequestReader
 from ringlet.servers.http_response import Response
+from ringlet.servers.http_upgrade import Upgrade
 from ringlet.servers.http_wire import StreamSocket, Wire
 
 logger = logging.getLogger("ringlet.server")
-
-
-class BlockFileWrapper(FileWrapper):
-    """`wsgi.file_wrapper`: the blocks of a file, 64 KiB each unless told otherwise."""
-
-    def __init__(self, filelike: Any, blksize: int = 65536) -> None:
-        super().__init__(filelike, blksize)
 
 
 def base_environ(
@@ -62,7 +55,7 @@ def base_environ(
 class Connection:
     """Serves one client until it leaves, is refused, or was idle for too long."""
 
-    __slots__ = ("_access", "_app", "_base", "_limits", "_reader", "_trust", "_wire")
+    __slots__ = ("_access", "_app", "_base", "_limits", "_reader", "_trust", "_upgrade", "_wire")
 
     def __init__(
         self,
@@ -80,6 +73,8 @@ class Connection:
         self._trust = trust
         self._wire = Wire(sock, limits.io_timeout)
         self._reader = RequestReader(self._wire, limits, base)
+        #: What the request under way was offered, if it asked for an upgrade.
+        self._upgrade: Upgrade | None = None
 
     def serve(self) -> None:
         """Answer requests until the connection ends. The socket is left for the caller to close.
@@ -92,7 +87,7 @@ class Connection:
             while (request := reader.next()) is not None:
                 if not self._answer(request):
                     break
-                if reader.queue:
+                if reader.queue or request.upgrade:
                     # A client that sends a hundred requests at once has them answered in a
                     # hundred turns, or everybody else would wait for all of them.
                     schedule()
@@ -111,6 +106,8 @@ class Connection:
     def finish(self) -> None:
         """Make the response under way, or the next one, the last."""
         self._wire.closing = True
+        if self._upgrade is not None and self._upgrade.upgraded is not None:
+            self._upgrade.upgraded.stop()
 
     def end_if_idle(self) -> None:
         """End the connection unless a request is under way, or has begun to arrive."""
@@ -128,6 +125,8 @@ class Connection:
                     self._trust.apply(request.environ)
                 if self._access is not None:
                     access = self._note(request)
+                if request.upgrade:
+                    self._upgrade = self._offer(request, response)
                 if self._limits.request_timeout is None:
                     self._respond(request, response)
                 else:
@@ -135,6 +134,9 @@ class Connection:
             except (Exception, SystemExit) as error:
                 refused = self._fail(request, response, error)
         finally:
+            if request.upgrade:
+                request.environ.pop("ringlet.upgrade", None)
+                self._upgrade = None
             if access is not None:
                 self._log(access, request, response)
         if refused is not None:
@@ -145,9 +147,18 @@ class Connection:
         complete = request.body.complete
         if response.keep_alive and (complete or reader.drain(request.body)):
             return True
-        if not complete or reader.queue or reader.failure is not None:
+        if not complete or response.upgraded or reader.unread:
             self._wire.linger()
         return False
+
+    def _offer(self, request: Request, response: Response) -> Upgrade:
+        """Let the application take the connection over, if it wants to."""
+        environ = request.environ
+        upgrade = Upgrade(
+            self._wire, response, self._reader.take_held, environ.get("HTTP_UPGRADE", "")
+        )
+        environ["ringlet.upgrade"] = upgrade
+        return upgrade
 
     def _respond(self, request: Request, response: Response) -> None:
         """Let the application answer, and close what it returned."""
@@ -161,6 +172,8 @@ class Connection:
     def _respond_in_time(self, request: Request, response: Response, seconds: float) -> None:
         """The same with no more time than is left of a request's."""
         scope = timeout(seconds - (monotonic() - self._reader.began))
+        if request.upgrade and self._upgrade is not None:
+            self._upgrade.scope = scope
         try:
             with scope:
                 self._respond(request, response)
@@ -221,6 +234,8 @@ class Connection:
             response.status = str(refusal.status)
             response.head_sent = response.complete = self._refuse(refusal)
             return response.complete
+        if response.upgraded:
+            return not self._wire.lost  # what to tell is a matter of the other protocol
         if not response.complete:
             self._wire.abort()
         return False
