@@ -1,6 +1,8 @@
 """A server for byte streams: a tasklet per connection runs the handler."""
 
+import socket as stdlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ringlet.errors import Timeout
@@ -10,8 +12,10 @@ from ringlet.servers.base import Server, logger
 from ringlet.servers.listeners import BACKLOG, Addresses, Listener, Listening, name_of
 from ringlet.servers.proxy_protocol import ProxyProtocol, ProxyProtocolError
 
-if TYPE_CHECKING:  # a Python without OpenSSL can serve, too
+if TYPE_CHECKING:
     from ssl import SSLContext
+with suppress(ImportError):  # a Python without OpenSSL can serve, but nobody has a context there
+    from ringlet.io.sslsocket import wrap_accepted
 
 
 class StreamServer(Server):
@@ -97,7 +101,7 @@ class StreamServer(Server):
                     address = self._proxy.client_of(sock, address)
                 if self._ssl is not None:
                     what = "the TLS handshake"
-                    wire = self._ssl.wrap_socket(sock, server_side=True)
+                    wire = wrap_accepted(sock, self._ssl, None)
         except (OSError, Timeout, ProxyProtocolError) as error:
             raise _NoBeginning(what) from error
         return wire, address
@@ -115,7 +119,8 @@ def _close_tls(wire: Any) -> None:
     """Tell the client that this was all, so that it does not take a cut for the end; and close."""
     try:
         wire.settimeout(0.0)
-        wire.unwrap()
+        if not wire.getsockopt(stdlib.SOL_SOCKET, stdlib.SO_LINGER):
+            wire.unwrap()  # else the handler wants a reset: what it has sent is not all
     except (OSError, ValueError):
         pass  # the client's own word is not waited for
     finally:

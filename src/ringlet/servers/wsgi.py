@@ -1,7 +1,7 @@
 """A WSGI server: one tasklet per connection, which serves its requests in order."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIApplication
 
 from ringlet.sched import sleep, spawn
@@ -14,13 +14,16 @@ from ringlet.servers.listeners import Address
 from ringlet.servers.stream import StreamServer
 from ringlet.servers.wsgi_connection import Connection, base_environ
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 
 class WSGIServer(StreamServer):
     """Serves the WSGI application `app` over HTTP/1.1 at `address`, one tasklet per connection.
 
-    `address` and `limit` are StreamServer's. `http_limits` says what a client may cost;
-    the default is HTTPLimits(). The application runs as PEP 3333 has it; where it blocks, through
-    ringlet's own modules, other requests go on.
+    `address`, `limit`, and for HTTPS `ssl` and `handshake_timeout`, are those of StreamServer.
+    `http_limits` says what a client may cost; the default is HTTPLimits(). The application runs as
+    PEP 3333 has it; where it blocks, through ringlet's own modules, other requests go on.
 
     `access_log` is where a line per request goes: a path ("-" is standard output), a text stream,
     a `logging.Logger`, or a callable that is given each Access; by default there is no such log.
@@ -45,6 +48,8 @@ class WSGIServer(StreamServer):
         app: WSGIApplication,
         *,
         limit: int | None = None,
+        ssl: "SSLContext | None" = None,
+        handshake_timeout: float | None = 10.0,
         http_limits: HTTPLimits | None = None,
         access_log: AccessLog | None = None,
         access_format: str = "combined",
@@ -55,7 +60,9 @@ class WSGIServer(StreamServer):
         require_httptools(type(self).__name__)
         if not callable(app):
             raise TypeError(f"{app!r} is no WSGI application: it cannot be called")
-        super().__init__(address, self._serve, limit=limit)
+        super().__init__(
+            address, self._serve, ssl=ssl, limit=limit, handshake_timeout=handshake_timeout
+        )
         self._app = app
         self._limits = HTTPLimits() if http_limits is None else http_limits
         self._multiprocess = multiprocess
@@ -94,7 +101,8 @@ class WSGIServer(StreamServer):
     def _serve(self, sock: StreamSocket, address: Any) -> None:
         """Serve one connection."""
         server, client = _host_and_port(self.address), _host_and_port(address)
-        base = base_environ("http", server, client, self._multiprocess)
+        scheme = "http" if self._ssl is None else "https"
+        base = base_environ(scheme, server, client, self._multiprocess)
         connection = Connection(sock, self._app, self._limits, base, self._access, self._trust)
         if self._stopping:
             connection.finish()
