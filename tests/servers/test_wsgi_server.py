@@ -180,6 +180,29 @@ def test_the_environ_tells_who_talks_to_whom():
         ]
 
 
+def test_the_options_of_every_server_are_there_too():
+    """Several addresses, and a proxy that says whom it speaks for."""
+    seen = []
+
+    def app(environ, start_response):
+        seen.append([environ[key] for key in ("SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT")])
+        return hello(environ, start_response)
+
+    server = WSGIServer(
+        [("127.0.0.1", 0), ("127.0.0.1", 0)], app, proxy_protocol=True, backlog=5, reuse_port=True
+    )
+    server.start()
+    try:
+        for address in server.addresses:
+            with socket.create_connection(address, SECONDS) as client:
+                preface = b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\r\n"
+                assert answer_to(client, preface + get()) == (200, b"hello")
+        ports = [str(port) for _, port in server.addresses]
+    finally:
+        server.stop(0)
+    assert seen == [[port, "192.0.2.7", "4000"] for port in ports]
+
+
 def test_a_unix_socket(tmp_path):
     seen = []
 

@@ -9,21 +9,21 @@ from ringlet.servers.http_access import AccessLog, AccessSink
 from ringlet.servers.http_forwarded import USUAL, TrustedProxies
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.http_parser import require_httptools
-from ringlet.servers.http_wire import StreamSocket
-from ringlet.servers.listeners import Address
+from ringlet.servers.listeners import BACKLOG, Addresses
 from ringlet.servers.stream import StreamServer
 from ringlet.servers.wsgi_connection import Connection, base_environ
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a Python without OpenSSL can serve, too
     from ssl import SSLContext
 
 
 class WSGIServer(StreamServer):
     """Serves the WSGI application `app` over HTTP/1.1 at `address`, one tasklet per connection.
 
-    `address`, `limit`, and for HTTPS `ssl` and `handshake_timeout`, are those of StreamServer.
-    `http_limits` says what a client may cost; the default is HTTPLimits(). The application runs as
-    PEP 3333 has it; where it blocks, through ringlet's own modules, other requests go on.
+    `address`, `ssl`, `limit`, `backlog`, `reuse_port`, `handshake_timeout` and `proxy_protocol` are
+    StreamServer's. `http_limits` says what a client may cost; the default is HTTPLimits(). The
+    application runs as PEP 3333 has it; where it blocks, through ringlet's own modules, other
+    requests go on.
 
     `access_log` is where a line per request goes: a path ("-" is standard output), a text stream,
     a `logging.Logger`, or a callable that is given each Access; by default there is no such log.
@@ -44,12 +44,15 @@ class WSGIServer(StreamServer):
 
     def __init__(
         self,
-        address: Address,
+        address: Addresses,
         app: WSGIApplication,
         *,
-        limit: int | None = None,
         ssl: "SSLContext | None" = None,
+        limit: int | None = None,
+        backlog: int = BACKLOG,
+        reuse_port: bool = False,
         handshake_timeout: float | None = 10.0,
+        proxy_protocol: bool | Iterable[str] = False,
         http_limits: HTTPLimits | None = None,
         access_log: AccessLog | None = None,
         access_format: str = "combined",
@@ -61,7 +64,14 @@ class WSGIServer(StreamServer):
         if not callable(app):
             raise TypeError(f"{app!r} is no WSGI application: it cannot be called")
         super().__init__(
-            address, self._serve, ssl=ssl, limit=limit, handshake_timeout=handshake_timeout
+            address,
+            self._serve,
+            ssl=ssl,
+            limit=limit,
+            backlog=backlog,
+            reuse_port=reuse_port,
+            handshake_timeout=handshake_timeout,
+            proxy_protocol=proxy_protocol,
         )
         self._app = app
         self._limits = HTTPLimits() if http_limits is None else http_limits
@@ -71,11 +81,6 @@ class WSGIServer(StreamServer):
         self._access = None if access_log is None else AccessSink(access_log, access_format)
         #: Those being served.
         self._clients: set[Connection] = set()
-        self._stopping = False
-
-    def start(self) -> None:
-        self._stopping = False
-        super().start()
 
     def stop(self, timeout: float | None = None) -> None:
         """Stop as StreamServer does; connections end with the request they are at.
@@ -84,7 +89,7 @@ class WSGIServer(StreamServer):
         because it could be on its way already.
         """
         self._stopping = True
-        for connection in self._clients:
+        for connection in list(self._clients):
             connection.finish()
         closer = spawn(self._end_idle)
         closer.name = "closer of idle connections"
@@ -98,10 +103,10 @@ class WSGIServer(StreamServer):
         for connection in list(self._clients):
             connection.end_if_idle()
 
-    def _serve(self, sock: StreamSocket, address: Any) -> None:
+    def _serve(self, sock: Any, address: Any) -> None:
         """Serve one connection."""
-        server, client = _host_and_port(self.address), _host_and_port(address)
         scheme = "http" if self._ssl is None else "https"
+        server, client = _host_and_port(sock.getsockname()), _host_and_port(address)
         base = base_environ(scheme, server, client, self._multiprocess)
         connection = Connection(sock, self._app, self._limits, base, self._access, self._trust)
         if self._stopping:
