@@ -1,0 +1,73 @@
+"""Reading and writing descriptors as far as can be done at once, whatever mode they are in.
+
+A terminal or a pipe that was inherited is shared with other processes, and so is its non-blocking
+mode: `cat` beside us would fail with EAGAIN. So nobody here ever sets it.
+"""
+
+import errno
+import os
+import stat
+from select import POLLIN, POLLOUT, poll
+from typing import Any
+
+from ringlet.io.threadpool import to_thread
+
+__all__ = ("is_on_disk", "read_now", "write_now")
+
+#: What a pipe takes at once when it takes anything.
+PIPE_BUF = 4096
+#: With this flag a system call does not wait. Old kernels know it not, and few kinds of files do.
+NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+UNKNOWN = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE}
+#: These never tell when they are ready, and always say that they are.
+DISK_KINDS = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFBLK}
+
+
+def is_on_disk(fd: int) -> bool:
+    """Whether reading `fd` may have to wait for a disk, which no poller can tell about."""
+    return stat.S_IFMT(os.fstat(fd).st_mode) in DISK_KINDS
+
+
+def read_now(fd: int, buffers: Any) -> int:
+    """Read what there is into `buffers`, a list. Returns the bytes read; 0 at the end.
+
+    Raises BlockingIOError when there is nothing yet, and OSError as os.readv does.
+    """
+    if NOWAIT:
+        try:
+            return os.preadv(fd, buffers, -1, NOWAIT)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno not in UNKNOWN:
+                raise
+    _check_ready(fd, POLLIN)
+    return os.readv(fd, buffers)
+
+
+def write_now(fd: int, data: Any) -> int:
+    """Write of `data`, an object with a buffer, what there is room for. Returns the bytes written.
+
+    Raises BlockingIOError when there is no room, and OSError as os.write does. Where the kernel
+    cannot do it without waiting it is done in another thread, and parks the tasklet.
+    """
+    if NOWAIT:
+        try:
+            return os.pwritev(fd, [data], -1, NOWAIT)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno not in UNKNOWN:
+                raise
+    _check_ready(fd, POLLOUT)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        return os.write(fd, memoryview(data).cast("B")[:PIPE_BUF])
+    # A copy: when the tasklet is killed the thread goes on, and the caller may use its buffer.
+    return to_thread(os.write, fd, bytes(data))
+
+
+def _check_ready(fd: int, event: int) -> None:
+    asked = poll()
+    asked.register(fd, event)
+    if not asked.poll(0):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
