@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import sys
@@ -38,9 +39,12 @@ def web(limits=None, **options):
 
 def app(environ, start_response):
     """/NAME?NUMBER calls the function of PATHS with this name."""
-    name = environ["PATH_INFO"].strip("/") or "hello"
-    number = float(environ["QUERY_STRING"] or 0)
-    return PATHS[name](environ, start_response, number)
+    do = PATHS.get(environ["PATH_INFO"].strip("/") or "hello")
+    number = environ["QUERY_STRING"] or "0"
+    if do is None or not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", number):
+        start_response("404 Not Found", [("Content-Length", "0")])
+        return []
+    return do(environ, start_response, float(number))
 
 
 def answer(start_response, body):
