@@ -9,6 +9,7 @@ targets ringlet has to meet; the other files hold the harness:
     children    one measurement in one fresh process on one core
     worker      what that process does
     serving     a server and its load, a core each: CPU time per request
+    tls_load    load over TLS
     report      tables and JSON
     plot        a picture of what grows
     cli         options, rounds, progress

@@ -1,17 +1,17 @@
-"""What does a server pay to say hello over HTTP, to 64 connections kept alive?"""
+"""What does a server pay to say hello over HTTP, to connections kept alive?"""
 
 import re
 import shutil
 import statistics
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from tests.perf import cli, serving
-from tests.perf.model import Figure, Question, Share
+from tests.perf.model import Figure, Question, Share, Target
 
-CONNECTIONS = 64
 BODY = b"Hello, world!"
 HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]
 
@@ -78,19 +78,15 @@ SERVERS = {
 }
 
 
-def hellos(peer: str, seconds: float) -> float:
+def hellos(peer: str, connections: int, seconds: float) -> float:
     """Microseconds of server CPU per request answered, under wrk where it is installed."""
-    return serving.cpu_per_request(SERVERS[peer], peer, load(), seconds)
+    load = partial(wrk if shutil.which("wrk") else steady, connections)
+    return serving.cpu_per_request(SERVERS[peer], peer, load, seconds)
 
 
-def load() -> serving.Load:
-    """wrk, or our own load generator."""
-    return wrk if shutil.which("wrk") else steady
-
-
-def wrk(port: int, seconds: float) -> int:
+def wrk(connections: int, port: int, seconds: float) -> int:
     """Requests answered under wrk, which takes whole seconds only."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     done = subprocess.run(
         [*command, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True, check=True
     )
@@ -101,28 +97,35 @@ def wrk(port: int, seconds: float) -> int:
     return int(answered[1])
 
 
-def steady(port: int, seconds: float) -> int:
+def steady(connections: int, port: int, seconds: float) -> int:
     """Requests answered under our own load, whose replies are all as long as the first."""
     request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    return serving.steady(request, serving.reply_length(port, request, BODY), CONNECTIONS)(
-        port, seconds
+    reply = serving.reply_length(port, request, BODY)
+    return serving.steady(request, reply, connections)(port, seconds)
+
+
+def figure(connections: int, targets: Mapping[str, Target]) -> Figure:
+    """A hello to so many connections."""
+    return Figure(
+        f"hello, {connections} connection{'s' if connections > 1 else ''}",
+        "us",
+        dict.fromkeys(SERVERS, hellos),
+        targets,
+        unjudged=Share,
+        params={"connections": connections, "seconds": 2.0},
+        quick={"seconds": 1.0},
+        summary=statistics.median,
+        rounds=5 if targets else 3,
     )
 
 
 QUESTION = Question(
     "http",
-    "HTTP hello on 64 kept-alive connections: server CPU",
+    "HTTP hello on kept-alive connections: server CPU per request",
     (
-        Figure(
-            "HTTP hello, per request",
-            "us",
-            dict.fromkeys(SERVERS, hellos),
-            {"gevent.pywsgi": Share(0.25, 0.18), "uvicorn": Share(0.7, 0.5)},
-            unjudged=Share,
-            params={"seconds": 2.0},
-            quick={"seconds": 1.0},
-            summary=statistics.median,
-        ),
+        figure(64, {"gevent.pywsgi": Share(0.25, 0.18), "uvicorn": Share(0.7, 0.5)}),
+        figure(1, {}),
+        figure(1000, {}),
     ),
 )
 

@@ -5,8 +5,10 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +51,32 @@ static void watch(int epoll, int fd)
         fail("epoll_ctl");
 }
 
+/* Sends all of it, waiting for room if there is none; only long messages ever wait. Returns 0, or -1. */
+static int send_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+
+        if (sent < 0) {
+            struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+            if (errno != EAGAIN || poll(&room, 1, -1) < 0)
+                return -1;
+            continue;
+        }
+        data += sent;
+        size -= (size_t)sent;
+    }
+    return 0;
+}
+
 /* Sends back what has arrived; closes the connection at its end. */
 static void echo(int fd)
 {
     static char buffer[65536];
     ssize_t got = recv(fd, buffer, sizeof buffer, 0);
 
-    if (got <= 0 || send(fd, buffer, (size_t)got, MSG_NOSIGNAL) != got)
+    if (got <= 0 || send_all(fd, buffer, (size_t)got) < 0)
         close(fd);
 }
 

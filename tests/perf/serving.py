@@ -4,10 +4,13 @@ import os
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.perf import children, clocks
@@ -17,6 +20,7 @@ BACKLOG = 1024
 # Where compiled programs are kept for one run of the command.
 BUILD = "RINGLET_PERF_BUILD"
 WARM_UP = 0.3  # seconds
+MOST_CONNECTIONS = 1000
 
 # Given a port and seconds, puts load on the server and returns the requests it answered.
 Load = Callable[[int, float], int]
@@ -35,9 +39,24 @@ def announce(port: int) -> None:
     print(port, flush=True)
 
 
-def cpu_per_request(serve: Callable[..., Any], peer: str, load: Load, seconds: float) -> float:
-    """Microseconds of the server's CPU time per request it answered."""
-    with children.serving(serve, {"peer": peer}) as (pid, port):
+def tls_context(module: str) -> Any:
+    """A server's context of that module, with the certificate of the tests, alike for all."""
+    api = import_module(module)
+    context = api.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(children.ROOT / "tests/certificates/server.pem")
+    return context
+
+
+def cpu_per_request(
+    serve: Callable[..., Any],
+    peer: str,
+    load: Load,
+    seconds: float,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> float:
+    """Microseconds of the server's CPU time per request it answered; `options` are the server's."""
+    _allow_descriptors(MOST_CONNECTIONS + 100)
+    with children.serving(serve, {"peer": peer, **options}) as (pid, port):
         _move_to_load_core()
         load(port, min(WARM_UP, seconds))
         before = clocks.cpu_seconds(pid)
@@ -66,6 +85,22 @@ def steady(request: bytes, reply: int, connections: int) -> Load:
         done = subprocess.run(
             [program("load"), str(port), str(connections), str(seconds), str(reply)],
             input=request,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return int(done.stdout)
+
+    return run
+
+
+def steady_tls(size: int, connections: int) -> Load:
+    """The same over TLS, whose replies are as long as its requests."""
+    command = sys.executable, "-m", "tests.perf.tls_load"
+
+    def run(port: int, seconds: float) -> int:
+        done = subprocess.run(
+            [*command, *map(str, (port, connections, seconds, size))],
+            cwd=children.ROOT,
             stdout=subprocess.PIPE,
             check=True,
         )
