@@ -13,6 +13,8 @@ import resource
 import signal
 import sys
 import time
+import zlib
+from pathlib import Path
 
 import ringlet
 from ringlet.servers import HTTPLimits, StreamServer, WSGIServer
@@ -68,6 +70,21 @@ def length(environ, start_response, number):
     while block := environ["wsgi.input"].read(65536):
         total += len(block)
     return answer(start_response, str(total).encode())
+
+
+def checksum(environ, start_response, number):
+    """The body's length and CRC-32; of the body no more than a block is kept."""
+    total = check = 0
+    while block := environ["wsgi.input"].read(65536):
+        total += len(block)
+        check = zlib.crc32(block, check)
+    return answer(start_response, b"%d %d" % (total, check))
+
+
+def file(environ, start_response, number):
+    """The file that the environment variable FILE names."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return environ["wsgi.file_wrapper"](Path(os.environ["FILE"]).open("rb"))
 
 
 def stream(environ, start_response, number):
@@ -126,7 +143,10 @@ def state(environ, start_response, number):
 
 PATHS = {
     each.__name__: each
-    for each in (hello, same, length, stream, long, rest, stall, spin, fail, fail_late, state)
+    for each in (
+        *(hello, same, length, checksum, file, stream, long),
+        *(rest, stall, spin, fail, fail_late, state),
+    )
 }
 
 
