@@ -74,6 +74,7 @@ REFUSED = {
     "long length": (POST + "Content-Length: 9999999999999999999\r\n\r\n", 400),
     "two codings": (POST + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     "coding in HTTP/1.0": ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "HTTP/1.0 without length": ("POST / HTTP/1.0\r\n\r\n", 411),
     "gzip": (POST + "Transfer-Encoding: gzip\r\n\r\n", 501),
     "gzip, chunked": (POST + "Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
     "chunked, gzip": (POST + "Transfer-Encoding: chunked, gzip\r\n\r\n", 400),

@@ -324,6 +324,9 @@ class RequestParser:
             length = int(announced)
             if self._limits.max_body is not None and length > self._limits.max_body:
                 self._refuse(413, f"the body exceeds {self._limits.max_body} bytes")
+        elif not http11 and environ["REQUEST_METHOD"] in ("PATCH", "POST", "PUT"):
+            # HTTP/1.0 has no other way to say where a body ends, so there may well be one.
+            self._refuse(411, "in HTTP/1.0 such a request needs a Content-Length")
         self._upgrading = self._parser.should_upgrade() and length != 0
         if length == 0:
             return NO_BODY
