@@ -654,13 +654,25 @@ def test_who_connects_while_the_last_are_taken_is_not_cut_off():
         socket.create_connection(listener.address)
 
 
-def test_a_listener_that_others_share_is_left_to_them(tmp_path):
+def test_a_forked_child_leaves_the_listener_to_its_parent(tmp_path, monkeypatch):
     path = tmp_path / "socket"
     [listener] = listen(str(path))
-    listener.shared = True
+    monkeypatch.setattr(os, "getpid", lambda: -1)
     with serving(address=listener) as server:
         assert server.address == str(path)
+        server.stop()
     assert path.exists()
+
+
+def test_a_given_socket_is_not_refused_to_others():
+    """Somebody else may go on with it, as systemd does."""
+    given = stdlib.create_server(LOCAL)
+    with given.dup() as kept:
+        with serving(address=given) as server:
+            server.stop()
+        with stdlib.create_connection(kept.getsockname(), 20) as client:
+            kept.accept()[0].close()
+            assert client.recv(1) == b""
 
 
 def test_stopping_is_told():

@@ -312,7 +312,12 @@ def test_the_installed_command_is_the_same():
 
 
 @pytest.mark.parametrize(
-    ("host", "url"), [("::1", "http://[::1]:80"), ("localhost", "http://localhost:80")]
+    ("address", "asked", "url"),
+    [
+        (("::1", 80, 0, 0), None, "http://[::1]:80"),
+        (("127.0.0.1", 80), "localhost", "http://localhost:80"),
+        ("/run/x.sock", None, "unix:/run/x.sock"),
+    ],
 )
-def test_urls(host, url):
-    assert serve_command.url(host, 80) == url
+def test_urls(address, asked, url):
+    assert serve_command.url(address, "http", asked) == url

@@ -19,6 +19,8 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 EXHAUSTED_PAUSE = 0.1
 #: The listening socket was closed by somebody else, or shut down.
 LISTENER_LOST = (errno.EBADF, errno.EINVAL)
+#: Seconds that those who are connecting when the server stops have to arrive: a round trip.
+ARRIVAL = 0.05
 #: Seconds that killed handlers have for their `finally` blocks.
 LAST_SECONDS = 1.0
 
@@ -134,11 +136,18 @@ class Server:
             return
         deadline = None if timeout is None else _now() + timeout
         self._stopping = True
-        for taker in self._takers:
-            taker.kill()
-        self._takers.clear()
+        patient = timeout is None or timeout > 0
         try:
-            if timeout is None or timeout > 0:
+            some_will_come = False
+            if patient:
+                for listener in listeners:
+                    some_will_come |= listener.refuse()
+            if some_will_come:
+                sleep(ARRIVAL if timeout is None else min(ARRIVAL, timeout))
+            for taker in self._takers:
+                taker.kill()
+            self._takers.clear()
+            if patient:
                 for listener in listeners:
                     self._take_the_rest(listener, deadline)
             for listener in listeners:
@@ -188,7 +197,6 @@ class Server:
 
     def _take_the_rest(self, listener: Listener, deadline: float | None) -> None:
         """Take those who wait at a listener to the last, as there is room, until `deadline`."""
-        listener.refuse()
         # Of a listener that others share too there would be no end.
         for _ in range(self._how.backlog + 1):
             while self._is_full:

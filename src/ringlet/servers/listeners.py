@@ -51,13 +51,16 @@ DROP_OPENING = (
 class Listener:
     """One socket that a server listens at, and what has to go with it in the end."""
 
-    def __init__(self, sock: socket, path: str | None = None) -> None:
-        """`path` is the file of a Unix socket that has been made for it."""
+    def __init__(self, sock: socket, path: str | None = None, *, given: bool = False) -> None:
+        """`path` is the file of a Unix socket that has been made for it.
+
+        A socket that was `given` to us may be somebody else's too, who goes on with it.
+        """
         self.socket = sock
         #: Where it listens, with the port it got.
         self.address: Any = sock.getsockname()
-        #: Other processes take connections from it too, so it is not ours to end.
-        self.shared = False
+        #: The process whose it is to end, which a forked child is not; None if nobody knows.
+        self._owner = None if given else os.getpid()
         #: The Unix socket's file that belongs to us, as path, device and inode.
         self._file: tuple[str, int, int] | None = None
         sock.settimeout(0.0)
@@ -72,15 +75,17 @@ class Listener:
         """Park until there may be something to take. Raises OSError (EBADF) when it is closed."""
         self.socket._endpoint.wait(READ, math.inf, "accept")
 
-    def refuse(self) -> None:
+    def refuse(self) -> bool:
         """Let nobody join those who have connected already, so that all of them can be taken.
 
         Closing the socket would cut off whoever connects between the last accept and the close.
         Now such a client's first packet is dropped; it tries again after the close, and is refused
-        or meets a new server.
+        or meets a new server. Of a socket that others share this is not for us to say.
+
+        True if those who are connecting just now will still come, a round trip later.
         """
-        if self.shared:
-            return
+        if self._owner != os.getpid():
+            return False
         self._remove_file()
         if sys.platform == "linux" and self.socket.family in (stdlib.AF_INET, stdlib.AF_INET6):
             program = array.array(
@@ -91,11 +96,13 @@ class Listener:
                 self.socket.setsockopt(
                     stdlib.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(DROP_OPENING), where)
                 )
+                return True
+        return False
 
     def close(self) -> None:
         """Close the socket and remove its file, unless somebody has put another one there."""
         self.socket.close()
-        if not self.shared:
+        if self._owner == os.getpid():
             self._remove_file()
 
     def _remove_file(self) -> None:
@@ -119,7 +126,8 @@ class Listening:
     """How to listen."""
 
     kind: int = stdlib.SOCK_STREAM
-    #: Connections the kernel holds until they are accepted.
+    #: Connections the kernel holds until they are accepted. With 0 TCP sockets are only bound: that
+    #: keeps the port, while other sockets that share it listen.
     backlog: int = BACKLOG
     #: Let other sockets listen at the same address; the kernel divides the connections.
     reuse_port: bool = False
@@ -165,7 +173,7 @@ def _listen_at(address: Address, how: Listening) -> list[Listener]:
     if isinstance(address, Listener):
         return [address]
     if isinstance(address, stdlib.socket):
-        return [Listener(_adopted(address))]
+        return [Listener(_adopted(address), given=True)]
     if isinstance(address, str):
         return [_listen_unix(address, how)]
     for _ in range(PORT_ATTEMPTS):
@@ -262,8 +270,8 @@ def _bound(
         if family == stdlib.AF_INET6:
             sock.setsockopt(stdlib.IPPROTO_IPV6, stdlib.IPV6_V6ONLY, 1)
         sock.bind(resolved)
-        if is_stream:
-            sock.listen(how.backlog)
+        if is_stream and (how.backlog or family == stdlib.AF_UNIX):
+            sock.listen(how.backlog or BACKLOG)
     except OSError as error:
         sock.close()
         what = f"cannot listen on {name_of(asked)}: {(error.strerror or str(error)).lower()}"

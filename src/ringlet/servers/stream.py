@@ -39,7 +39,8 @@ class StreamServer(Server):
     it is. The proxy has `handshake_timeout` seconds, too.
 
     `backlog` is how many connections the kernel holds for the server, `reuse_port` lets other
-    servers listen at the same port, and the kernel divides the connections among them.
+    servers listen at the same port, and the kernel divides the connections among them. `unix_mode`
+    are the permissions of a Unix socket's file, such as 0o660; by default the umask decides.
 
     The server belongs to the thread that starts it, and only tasklets of that thread use it.
     """
@@ -53,10 +54,11 @@ class StreamServer(Server):
         limit: int | None = None,
         backlog: int = BACKLOG,
         reuse_port: bool = False,
+        unix_mode: int | None = None,
         handshake_timeout: float | None = 10.0,
         proxy_protocol: bool | Iterable[str] = False,
     ) -> None:
-        how = Listening(backlog=backlog, reuse_port=reuse_port)
+        how = Listening(backlog=backlog, reuse_port=reuse_port, mode=unix_mode)
         super().__init__(address, handler, limit=limit, how=how)
         if ssl is not None and not hasattr(ssl, "wrap_socket"):
             raise TypeError(f"ssl={ssl!r} is no SSLContext: make one with ringlet.io.ssl")

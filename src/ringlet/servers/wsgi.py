@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # a Python without OpenSSL can serve, too
 class WSGIServer(StreamServer):
     """Serves the WSGI application `app` over HTTP/1.1 at `address`, one tasklet per connection.
 
-    `address`, `ssl`, `limit`, `backlog`, `reuse_port`, `handshake_timeout` and `proxy_protocol` are
-    StreamServer's. `http_limits` says what a client may cost; the default is HTTPLimits(). The
-    application runs as PEP 3333 has it; where it blocks, through ringlet's own modules, other
-    requests go on.
+    `address`, `ssl`, `limit`, `backlog`, `reuse_port`, `unix_mode`, `handshake_timeout` and
+    `proxy_protocol` are StreamServer's. `http_limits` says what a client may cost; the default is
+    HTTPLimits(). The application runs as PEP 3333 has it; where it blocks, through ringlet's own
+    modules, other requests go on.
 
     `access_log` is where a line per request goes: a path ("-" is standard output), a text stream,
     a `logging.Logger`, or a callable that is given each Access; by default there is no such log.
@@ -51,6 +51,7 @@ class WSGIServer(StreamServer):
         limit: int | None = None,
         backlog: int = BACKLOG,
         reuse_port: bool = False,
+        unix_mode: int | None = None,
         handshake_timeout: float | None = 10.0,
         proxy_protocol: bool | Iterable[str] = False,
         http_limits: HTTPLimits | None = None,
@@ -70,6 +71,7 @@ class WSGIServer(StreamServer):
             limit=limit,
             backlog=backlog,
             reuse_port=reuse_port,
+            unix_mode=unix_mode,
             handshake_timeout=handshake_timeout,
             proxy_protocol=proxy_protocol,
         )
