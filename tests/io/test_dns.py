@@ -56,7 +56,7 @@ def test_other_tasklets_run_meanwhile(monkeypatch):
         gate.wait()
         return ["found"]
 
-    monkeypatch.setattr(dns.stdlib, "getaddrinfo", slow)
+    monkeypatch.setattr(dns, "native_getaddrinfo", slow)
     looking = ringlet.spawn(dns.getaddrinfo, "name", "service")
     ringlet.sleep(0.001)
     assert looking.state == "parked"
@@ -89,7 +89,7 @@ def test_the_other_lookups(lookups):
         "gethostbyname",
         "gethostbyname_ex",
         "gethostbyaddr",
-        "getfqdn",
+        "gethostbyaddr",
         "getnameinfo",
     ]
 

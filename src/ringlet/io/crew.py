@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
-from threading import current_thread
 from typing import Protocol
 
 from ringlet.sched.lifecycle import call_at_the_end
+from ringlet.sched.threads import current_thread
 
 __all__ = ("Crew", "Job")
 

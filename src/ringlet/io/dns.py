@@ -4,6 +4,11 @@ Addresses in digits are answered at once. Arguments, results and errors are the 
 """
 
 import socket as stdlib
+from socket import getaddrinfo as native_getaddrinfo
+from socket import gethostbyaddr as native_gethostbyaddr
+from socket import gethostbyname as native_gethostbyname
+from socket import gethostbyname_ex as native_gethostbyname_ex
+from socket import getnameinfo as native_getnameinfo
 from typing import Any
 
 from ringlet.io.threadpool import to_thread
@@ -26,12 +31,12 @@ def getaddrinfo(
     """
     if _is_number(port):
         try:
-            return stdlib.getaddrinfo(
+            return native_getaddrinfo(
                 host, port, family, type, proto, flags | stdlib.AI_NUMERICHOST
             )
         except stdlib.gaierror:
             pass  # a name, or an error that will come again
-    return to_thread(stdlib.getaddrinfo, host, port, family, type, proto, flags)
+    return to_thread(native_getaddrinfo, host, port, family, type, proto, flags)
 
 
 def _is_number(port: bytes | str | int | None) -> bool:
@@ -42,29 +47,36 @@ def gethostbyname(hostname: str) -> str:
     """An IPv4 address of `hostname`."""
     if is_numeric(stdlib.AF_INET, hostname):
         return hostname
-    return to_thread(stdlib.gethostbyname, hostname)
+    return to_thread(native_gethostbyname, hostname)
 
 
 def gethostbyname_ex(hostname: str) -> tuple[str, list[str], list[str]]:
     """The name, the aliases and the IPv4 addresses of `hostname`."""
-    return to_thread(stdlib.gethostbyname_ex, hostname)
+    return to_thread(native_gethostbyname_ex, hostname)
 
 
 def gethostbyaddr(ip_address: str) -> tuple[str, list[str], list[str]]:
     """The name, the aliases and the addresses of the host with `ip_address`."""
-    return to_thread(stdlib.gethostbyaddr, ip_address)
+    return to_thread(native_gethostbyaddr, ip_address)
 
 
 def getnameinfo(sockaddr: Any, flags: int) -> tuple[str, str]:
     """The host and the service that belong to a socket address."""
     if flags & _DIGITS_ONLY == _DIGITS_ONLY:
-        return stdlib.getnameinfo(sockaddr, flags)
-    return to_thread(stdlib.getnameinfo, sockaddr, flags)
+        return native_getnameinfo(sockaddr, flags)
+    return to_thread(native_getnameinfo, sockaddr, flags)
 
 
 def getfqdn(name: str = "") -> str:
     """The fully qualified name of host `name`, by default of this one."""
-    return to_thread(stdlib.getfqdn, name)
+    name = name.strip()
+    if name in ("", "0.0.0.0", "::"):
+        name = stdlib.gethostname()
+    try:
+        hostname, aliases, _ = gethostbyaddr(name)
+    except OSError:
+        return name
+    return next((each for each in (hostname, *aliases) if "." in each), hostname)
 
 
 def is_numeric(family: int, host: str) -> bool:

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import threading
 from collections.abc import Mapping
 
 from ringlet import _core
 from ringlet.sched.dumping import dump_on_signal
+from ringlet.sched.threads import current_thread, main_thread
 from ringlet.sched.watchdog import watchdog
 
 __all__ = ("obey",)
@@ -21,7 +21,7 @@ def obey(environment: Mapping[str, str] = os.environ) -> None:
     the number of seconds for a watchdog(). Raises ValueError for what makes no sense.
     """
     signal_name = environment.get("RINGLET_DUMP", "")
-    if signal_name and threading.current_thread() is threading.main_thread():
+    if signal_name and current_thread() is main_thread():
         dump_on_signal(_signal_number(signal_name))
         _core.note_origins(True)
     seconds = environment.get("RINGLET_WATCHDOG", "")

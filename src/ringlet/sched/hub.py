@@ -7,10 +7,10 @@ functions given to call_soon(), call_at() and call_threadsafe().
 
 import signal
 import sys
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from threading import Thread
 from typing import Any
 
 from ringlet import _core
@@ -18,6 +18,7 @@ from ringlet.errors import Deadlock
 from ringlet.sched.clock import Clock, SystemClock
 from ringlet.sched.picture import own_ring
 from ringlet.sched.report import deadlock_report
+from ringlet.sched.threads import current_thread, main_thread, native_threads
 
 __all__ = ("Hub", "call_threadsafe")
 
@@ -44,7 +45,7 @@ class Hub:
         self.timers = _core.Timers()
         self.clock = SystemClock()
         self.poller = _core.Descriptors()
-        self.thread = threading.current_thread()
+        self.thread = current_thread()
         # Jobs under way elsewhere whose end will wake somebody here; see expect().
         self.expected = 0
         # When the main program gets TimeoutError, at the end of the process. That it will come
@@ -132,7 +133,7 @@ class Hub:
         """In a forked child: leave the parent's descriptors and calls alone."""
         self.poller.close()
         self.poller = _core.Descriptors()
-        self.thread = threading.current_thread()
+        self.thread = current_thread()
         self.expected = 0
         self._calls.clear()
         _core.set_wakeup_fd(self.poller.wakeup_fd)
@@ -187,7 +188,7 @@ class Hub:
             _core.throw_main(TimeoutError())
         self.timers.fire(_AT_ONCE, _call)
 
-    def other_threads(self) -> Iterator[threading.Thread]:
+    def other_threads(self) -> Iterator[Thread]:
         """The other threads that might wake a tasklet here.
 
         Daemons are among them only while somebody waits for what threads are known to share.
@@ -195,7 +196,7 @@ class Hub:
         daemons_count = any(
             isinstance(tasklet.waiting_on, _SHARED) for tasklet in (_core.main(), *_core.living())
         )
-        for thread in threading.enumerate():
+        for thread in native_threads():
             if not (
                 thread is self.thread
                 or (thread.daemon and not daemons_count)
@@ -205,7 +206,7 @@ class Hub:
 
     def _may_be_signalled(self) -> bool:
         """Whether a signal handler may wake a tasklet here."""
-        return self.thread is threading.main_thread() and any(map(_is_handled, _SIGNALS))
+        return self.thread is main_thread() and any(map(_is_handled, _SIGNALS))
 
 
 def _do_nothing() -> bool:
@@ -247,7 +248,7 @@ def make_hub() -> Hub:
     """For the core: the hub of the calling thread, on its first use."""
     global _main_hub
     hub = Hub()
-    if hub.thread is threading.main_thread():
+    if hub.thread is main_thread():
         _main_hub = hub
     return hub
 

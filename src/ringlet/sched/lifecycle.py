@@ -3,7 +3,6 @@
 import atexit
 import os
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from ringlet.errors import Deadlock, TaskletExit
 from ringlet.sched.clock import SystemClock
 from ringlet.sched.hub import keep_hub_only, make_hub
 from ringlet.sched.tasklet import Tasklet, failed
+from ringlet.sched.threads import current_thread, main_thread
 
 __all__ = ("call_at_the_end", "install")
 
@@ -47,7 +47,7 @@ def end_all() -> None:
 
 def _end_tasklets() -> None:
     """Raise TaskletExit in all tasklets of the main thread, and let them end."""
-    if threading.current_thread() is not threading.main_thread() or not _core.has_ring():
+    if current_thread() is not main_thread() or not _core.has_ring():
         return
     hub = _core.hub()
     # A clock that a test has put in its place might never get to the deadline.

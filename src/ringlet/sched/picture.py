@@ -5,7 +5,6 @@ different moments. Only the list of tasklets is of one moment; see rings() in th
 """
 
 import sys
-import threading
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from itertools import dropwhile
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ringlet import _core
 from ringlet.sched import stacks
+from ringlet.sched.threads import get_ident
 from ringlet.sched.words import label, seconds_in_words, target_in_words
 
 __all__ = ("Picture", "Ring", "describe", "own_ring", "rings")
@@ -223,7 +223,7 @@ class Picture:
         if ident is None and own is not None and own.gr_frame is not frame:
             # It waits in a raw greenlet; what has switched there is part of it.
             found += stacks.walk(own.gr_frame)
-        if ident is not None and ident != threading.get_ident():
+        if ident is not None and ident != get_ident():
             return found  # it runs on in there
         return list(dropwhile(stacks.is_ours, found)) or found
 

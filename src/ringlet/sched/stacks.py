@@ -2,11 +2,12 @@
 
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Container, Iterator
 from types import FrameType
 from typing import Any
+
+from ringlet.sched.threads import native_threads
 
 __all__ = ("FRAMES_SHOWN", "Stack", "is_ours", "lines_of", "origin_lines", "other_threads", "walk")
 
@@ -53,7 +54,7 @@ def origin_lines(origin: tuple[Any, ...] | None) -> list[str]:
 def other_threads(known: Container[int | None], limit: int) -> Iterator[str]:
     """Where each thread of the process stands whose ident is not `known`."""
     frames = sys._current_frames()
-    for thread in threading.enumerate():
+    for thread in native_threads():
         if thread.ident is not None and thread.ident not in known:
             yield f"thread {thread.name}: no tasklets"
             yield from lines_of(list(walk(frames.get(thread.ident))), limit)

@@ -1,7 +1,6 @@
 """Tasklets: units that the scheduler runs, each with a stack of its own."""
 
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
@@ -15,6 +14,7 @@ from ringlet.errors import (
     Timeout,
 )
 from ringlet.sched import wait
+from ringlet.sched.threads import get_ident
 from ringlet.sched.words import target_in_words
 
 __all__ = (
@@ -144,7 +144,7 @@ class Tasklet(_core.Tasklet[T_co]):
         if self.is_foreign:
             raise TaskletError(
                 f"cannot add a callback to {self!r}, which thread {self.thread_ident} runs, "
-                f"from thread {threading.get_ident()}; use call_threadsafe()"
+                f"from thread {get_ident()}; use call_threadsafe()"
             )
         if self.finished:
             _core.hub().call_soon(f, self)

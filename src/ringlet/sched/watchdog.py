@@ -3,14 +3,15 @@
 import faulthandler
 import os
 import sys
-import threading
 import time
+from _thread import TIMEOUT_MAX, allocate_lock
 from contextlib import suppress
 from types import TracebackType
 from typing import Self, TextIO
 
 from ringlet import _core
 from ringlet.sched.picture import Picture, Ring, rings
+from ringlet.sched.threads import current_thread, forget_current_thread, start_new_thread
 from ringlet.sched.words import label, seconds_in_words
 
 __all__ = ("Watchdog", "watchdog")
@@ -28,8 +29,8 @@ class Watchdog:
         self._seconds = seconds
         self._file = file
         self._native = native
-        self._stopped = threading.Event()
-        self._arming = threading.Lock()
+        self._stopped = _Flag()
+        self._arming = allocate_lock()
         # For each thread the number of its last switch as it was seen, when it was seen first, and
         # after how many seconds from then on to report.
         self._seen: dict[int, tuple[int, float, float]] = {}
@@ -62,12 +63,22 @@ class Watchdog:
     def begin(self) -> None:
         """Start its thread, after a fork anew."""
         # Another thread may have been in the old ones when the process was forked.
-        self._arming = threading.Lock()
-        self._stopped = threading.Event()
+        self._arming = allocate_lock()
+        self._stopped = _Flag()
         self._arm()
-        thread = threading.Thread(target=self._watch, name="ringlet watchdog", daemon=True)
+        begun = _Flag()
+        start_new_thread(self._run, (begun,))
+        begun.wait(TIMEOUT_MAX)
+
+    def _run(self, begun: "_Flag") -> None:
+        thread = current_thread()
+        thread.name = "ringlet watchdog"
         thread.ringlet_worker = True  # type: ignore[attr-defined]
-        thread.start()
+        begun.set()
+        try:
+            self._watch()
+        finally:
+            forget_current_thread()
 
     def _watch(self) -> None:
         interval = self._seconds / _LOOKS
@@ -111,6 +122,27 @@ class Watchdog:
                     file.flush()
 
 
+class _Flag:
+    """An event among native threads, whatever is patched."""
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def is_set(self) -> bool:
+        return not self._lock.locked()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # it is set
+            self._lock.release()
+
+    def wait(self, seconds: float) -> bool:
+        if not self._lock.acquire(timeout=seconds):
+            return False
+        self._lock.release()
+        return True
+
+
 def _in_words(ring: Ring, seconds: float) -> str:
     ready = sum(tasklet.state == "ready" for tasklet in ring.tasklets)
     _, *stack = Picture([ring], limit=20).describe(ring.current)
@@ -140,7 +172,7 @@ def watchdog(seconds: float = 0.5, *, file: TextIO | None = None, native: bool =
     RINGLET_WATCHDOG=0.5 starts one on import. Raises ValueError for a time that is not positive.
     """
     global _running
-    if not 0 < seconds < threading.TIMEOUT_MAX:
+    if not 0 < seconds < TIMEOUT_MAX:
         raise ValueError(f"a watchdog needs a number of seconds greater than 0, not {seconds!r}")
     if _running is not None:
         _running.stop()

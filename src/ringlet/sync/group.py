@@ -3,12 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from threading import get_ident
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from ringlet import _core
 from ringlet.errors import Cancelled, GreenletExit, TaskletError, TaskletExit
 from ringlet.sched import Tasklet, current
+from ringlet.sched.threads import get_ident
 from ringlet.sched.timeout import cancelled_around
 from ringlet.sched.wait import park, wake
 

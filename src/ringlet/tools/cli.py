@@ -20,6 +20,7 @@ Run programs on ringlet, the scheduler for plain blocking Python.
   ringlet serve MODULE:APP           serve a WSGI application over HTTP
   ringlet run --greenlet PROGRAM     run a program written for greenlet
   ringlet run --stackless PROGRAM    run a program written for Stackless Python
+  ringlet run --patch PROGRAM        run a program whose threads are to be tasklets
 """
 
 #: Where each command is. Only the one in question is imported, with all that it needs.

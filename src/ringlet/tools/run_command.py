@@ -1,6 +1,7 @@
 """The command `ringlet run`: a program, on ringlet."""
 
 import argparse
+import sys
 from importlib import import_module
 
 from ringlet.tools.command import LAYOUT, CommandError
@@ -24,6 +25,9 @@ examples:
       the same for a module, as python -m runs it
   ringlet run --stackless examples/stackless/sieve.py
       `import stackless` gives ringlet's tasklets and channels by Stackless's rules
+  ringlet run --patch crawler.py
+      the standard library's threads, sockets, locks and sleep become cooperative:
+      each thread that crawler.py starts is a tasklet
 """
 
 
@@ -32,7 +36,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "run",
         help="run a program on ringlet; 'ringlet run --help' shows how",
-        usage="ringlet run [-h] [--greenlet] [--stackless] (PROGRAM | -m MODULE) [ARGUMENT ...]",
+        usage="ringlet run [-h] [--patch] [--greenlet] [--stackless]\n"
+        "                   (PROGRAM | -m MODULE) [ARGUMENT ...]",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=LAYOUT,
@@ -44,6 +49,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--stackless",
         action="store_true",
         help="make `import stackless` give ringlet's tasklets and channels by Stackless's rules",
+    )
+    parser.add_argument(
+        "--patch",
+        action="store_true",
+        help="make the standard library's waiting cooperative, and its threads tasklets",
+    )
+    parser.add_argument(
+        "--patch-report",
+        action="store_true",
+        help="the same, and say on stderr what was patched and what could not be",
     )
     parser.add_argument("-m", dest="module", metavar="MODULE", help="run a module as python -m")
     parser.add_argument(
@@ -67,6 +82,10 @@ def execute(arguments: argparse.Namespace, rest: list[str]) -> int:
     for name in ("greenlet", "stackless"):
         if getattr(arguments, name):
             import_module(f"ringlet.compat.{name}").install()
+    if arguments.patch or arguments.patch_report:
+        report = import_module("ringlet.patch").install()
+        if arguments.patch_report:
+            sys.stderr.write(f"{report}\n")
     try:
         if arguments.module is not None:
             return run_module(arguments.module, rest)
