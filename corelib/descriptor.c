@@ -8,6 +8,9 @@
 #include "poller.h"
 #include "timers.h"
 
+/* Operations that may succeed at once, one after the other, before others run. */
+#define OPERATIONS_PER_TURN 64
+
 /* The first of all threads'; read and changed with the GIL. */
 static struct rl_descriptors *everybodys;
 
@@ -61,8 +64,7 @@ static void give_waiter(struct rl_descriptors *all, struct rl_waiter *waiter) {
     all->pool = waiter;
 }
 
-static void link_last(struct rl_descriptors *all, struct rl_descriptor *entry,
-                      struct rl_waiter *waiter) {
+static void link_last(struct rl_descriptor *entry, struct rl_waiter *waiter) {
     waiter->next = NULL;
     waiter->prev = entry->last;
     if (entry->last)
@@ -71,11 +73,10 @@ static void link_last(struct rl_descriptors *all, struct rl_descriptor *entry,
         entry->first = waiter;
     entry->last = waiter;
     waiter->outcome = RL_WAITING;
-    all->waiting++;
 }
 
-static void take_out(struct rl_descriptors *all, struct rl_descriptor *entry,
-                     struct rl_waiter *waiter, enum rl_outcome outcome) {
+static void take_out(struct rl_descriptor *entry, struct rl_waiter *waiter,
+                     enum rl_outcome outcome) {
     if (waiter->prev)
         waiter->prev->next = waiter->next;
     else
@@ -85,7 +86,6 @@ static void take_out(struct rl_descriptors *all, struct rl_descriptor *entry,
     else
         entry->last = waiter->prev;
     waiter->outcome = outcome;
-    all->waiting--;
 }
 
 /* --- deadlines -------------------------------------------------------------- */
@@ -145,7 +145,7 @@ int rl_descriptor_expire(struct rl_descriptors *all, int fd) {
         if (waiter->deadline > now) {
             next_time = fmin(next_time, waiter->deadline);
         } else {
-            take_out(all, entry, waiter, RL_EXPIRED);
+            take_out(entry, waiter, RL_EXPIRED);
             rl_ring_wake(waiter->tasklet, NULL);
         }
     }
@@ -181,11 +181,13 @@ static int watch(struct rl_descriptors *all, int fd, uint32_t serial, int mask) 
 static int park(struct rl_descriptors *all, int fd, struct rl_waiter *waiter, PyObject *shown) {
     /* An exception that ends the wait leaves the waiter in its list until we run
        again; to wake a tasklet that is not parked any more is harmless. */
-    link_last(all, &all->table[fd], waiter);
+    link_last(&all->table[fd], waiter);
     all->streak = 0;
+    all->waiting++;
     PyObject *nothing = rl_ring_park(all->ring, shown, NULL);
+    all->waiting--;
     if (waiter->outcome == RL_WAITING)
-        take_out(all, &all->table[fd], waiter, RL_READY);
+        take_out(&all->table[fd], waiter, RL_READY);
     if (!nothing)
         return -1;
     Py_DECREF(nothing);
@@ -194,24 +196,6 @@ static int park(struct rl_descriptors *all, int fd, struct rl_waiter *waiter, Py
         return -1;
     }
     return 0;
-}
-
-/* Ends a wait for a descriptor of somebody who will not tell us when it is closed:
-   with the last one the timer goes. Returns `result`, or -1 with an exception set
-   that is newer than the one pending. */
-static int leave_no_alarm(struct rl_descriptors *all, int fd, int result) {
-    if (all->table[fd].first)
-        return result;
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    if (cancel_alarm(&all->table[fd]) < 0) {
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
-        return -1;
-    }
-    PyErr_Restore(type, value, traceback);
-    return result;
 }
 
 int rl_descriptor_wait(struct rl_descriptors *all, int fd, uint32_t serial, int mask,
@@ -240,10 +224,131 @@ int rl_descriptor_wait(struct rl_descriptors *all, int fd, uint32_t serial, int 
         result = park(all, fd, waiter, shown);
     }
     give_waiter(all, waiter);
-    if (serial == 0)
-        result = leave_no_alarm(all, fd, result);
     Py_DECREF(all);
     return result < 0 ? -1 : 0;
+}
+
+/* --- waiting for several ---------------------------------------------------- */
+
+/* A deadline of several descriptors is kept with the eventfd, as if that one were
+   waited for too: it is always there, and nobody is told when one of the others
+   is closed. */
+
+/* Puts a waiter of the running tasklet into the list of `fd`. Returns it, or NULL
+   with MemoryError set. */
+static struct rl_waiter *enter(struct rl_descriptors *all, int fd, int mask, double deadline) {
+    struct rl_waiter *waiter = make_entry(all, fd) < 0 ? NULL : take_waiter(all);
+    if (!waiter)
+        return NULL;
+    waiter->tasklet = all->ring->current;
+    waiter->doing = "poll";
+    waiter->deadline = deadline;
+    waiter->mask = mask;
+    link_last(&all->table[fd], waiter);
+    return waiter;
+}
+
+/* Takes it out, if it is still there, and says what has become of it. */
+static enum rl_outcome leave(struct rl_descriptors *all, int fd, struct rl_waiter *waiter) {
+    if (waiter->outcome == RL_WAITING)
+        take_out(&all->table[fd], waiter, RL_READY);
+    enum rl_outcome outcome = waiter->outcome;
+    give_waiter(all, waiter);
+    return outcome;
+}
+
+/* Has an interest watched and enters it. Returns 0; 1 when it is ready already; or
+   -1 with an exception set. */
+static int enter_interest(struct rl_descriptors *all, struct rl_interest *one) {
+    if (make_entry(all, one->fd) < 0)
+        return -1;
+    /* Whoever has made the poller look since our first time has done it for us, too: if
+       each did it anew, what is pending would be reported to all of them for ever. */
+    uint32_t known = one->looked ? all->table[one->fd].serial : 0;
+    int result = watch(all, one->fd, known, one->mask);
+    if (result != 0)
+        return result < 0 ? -1 : 0; /* What never blocks and is not ready never will be. */
+    struct rl_descriptor *entry = &all->table[one->fd];
+    one->looked = 1;
+    if (entry->unseen & one->mask) {
+        entry->unseen &= (char)~one->mask;
+        return 1;
+    }
+    one->waiter = enter(all, one->fd, one->mask, INFINITY);
+    return one->waiter ? 0 : -1;
+}
+
+/* Takes back the timer of the eventfd when nobody needs it any more. Returns 0, or
+   -1 with an exception set; one pending is kept unless there is a newer one. */
+static int leave_no_alarm(struct rl_descriptors *all, int fd) {
+    if (all->table[fd].first)
+        return 0;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (cancel_alarm(&all->table[fd]) < 0) {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return -1;
+    }
+    PyErr_Restore(type, value, traceback);
+    return 0;
+}
+
+/* Parks, once `count` descriptors are entered, with a deadline. Returns as
+   rl_descriptor_wait_any. */
+static int park_until(struct rl_descriptors *all, int count, double deadline, PyObject *shown) {
+    int eventfd = all->epoll.wakeup;
+    struct rl_waiter *alarm = NULL;
+    PyObject *nothing = NULL;
+    if (deadline != INFINITY) {
+        alarm = enter(all, eventfd, 0, deadline);
+        if (!alarm)
+            return -1;
+    }
+    if (!alarm || set_alarm(all, eventfd, deadline) == 0) {
+        all->streak = 0;
+        all->waiting += count > 0;
+        nothing = rl_ring_park(all->ring, shown, NULL);
+        all->waiting -= count > 0;
+    }
+    int result = nothing ? 0 : -1;
+    Py_XDECREF(nothing);
+    if (!alarm)
+        return result;
+    int expired = leave(all, eventfd, alarm) == RL_EXPIRED;
+    if (leave_no_alarm(all, eventfd) < 0)
+        return -1;
+    return result < 0 ? -1 : expired;
+}
+
+int rl_descriptor_wait_any(struct rl_descriptors *all, struct rl_interest *interests, int count,
+                           double deadline, PyObject *shown) {
+    int result = 0;
+    if (all->closed) {
+        PyErr_SetString(rl_tasklet_error, "nothing can be waited for: the thread's hub has ended");
+        return -1;
+    }
+    /* The hub may be replaced while we wait, by a fork. */
+    Py_INCREF(all);
+    for (int i = 0; result == 0 && i < count; i++)
+        result = enter_interest(all, &interests[i]);
+    /* Ready: not to be confused with expired. */
+    result = result == 0 ? park_until(all, count, deadline, shown) : result < 0 ? -1 : 0;
+    for (int i = 0; i < count; i++) {
+        if (interests[i].waiter)
+            leave(all, interests[i].fd, interests[i].waiter);
+        interests[i].waiter = NULL;
+    }
+    Py_DECREF(all);
+    return result;
+}
+
+int rl_descriptors_take_turn(struct rl_descriptors *all) {
+    if (++all->streak < OPERATIONS_PER_TURN)
+        return 0;
+    all->streak = 0;
+    return all->ring->current == all->ring->hub ? 0 : rl_ring_yield(all->ring);
 }
 
 /* --- waking ----------------------------------------------------------------- */
@@ -260,7 +365,7 @@ void rl_descriptor_report(struct rl_descriptors *all, int fd, int mask, int unus
         if (!(waiter->mask & mask))
             continue;
         unseen &= ~waiter->mask;
-        take_out(all, entry, waiter, RL_READY);
+        take_out(entry, waiter, RL_READY);
         rl_ring_wake(waiter->tasklet, NULL);
     }
     entry->unseen |= (char)unseen;
@@ -269,7 +374,7 @@ void rl_descriptor_report(struct rl_descriptors *all, int fd, int mask, int unus
 void rl_descriptor_wake_all(struct rl_descriptors *all, int fd) {
     struct rl_waiter *waiter;
     while (fd < all->size && (waiter = all->table[fd].first)) {
-        take_out(all, &all->table[fd], waiter, RL_READY);
+        take_out(&all->table[fd], waiter, RL_READY);
         rl_ring_wake(waiter->tasklet, NULL);
     }
 }
@@ -277,12 +382,15 @@ void rl_descriptor_wake_all(struct rl_descriptors *all, int fd) {
 int rl_descriptor_forget(int fd, uint32_t serial, int is_open) {
     struct rl_descriptors *here = rl_descriptors_here();
     for (struct rl_descriptors *all = everybodys; all; all = all->next) {
+        /* While the number is ours the pollers know nothing else by it, whoever has
+           told them. */
         struct rl_descriptor *entry = rl_descriptor_find(all, fd, serial);
-        if (entry) {
-            renew(entry, 0);
-            if (is_open)
-                rl_epoll_remove(&all->epoll, fd);
+        if (is_open && fd < all->size && all->table[fd].serial) {
+            entry = &all->table[fd];
+            rl_epoll_remove(&all->epoll, fd);
         }
+        if (entry)
+            renew(entry, 0);
         rl_descriptor_wake_all(all, fd);
     }
     /* What is Python's, timers and pollers, only its own thread may call. In others

@@ -55,7 +55,7 @@ struct rl_descriptors {
     struct rl_descriptor *table; /* Indexed by descriptor number; moves when it grows. */
     int size;                    /* Entries in the table. */
     int closed;                  /* The hub has ended. */
-    Py_ssize_t waiting;          /* Waiters in all lists. */
+    Py_ssize_t waiting;          /* Tasklets parked here. */
     int streak;                  /* Operations tried since somebody last waited here. */
     struct rl_waiter *pool;      /* Unused waiters. */
     PyObject *poller;            /* A poller in Python, owned; NULL: the native one. */
@@ -92,6 +92,11 @@ void rl_descriptors_renew(struct rl_descriptors *all);
 /* Reads the hub's clock. Returns 0, or -1 with an exception set. */
 int rl_descriptors_now(struct rl_descriptors *all, double *now);
 
+/* Lets others run when `all`'s thread has tried OPERATIONS_PER_TURN operations in a
+   row that did not have to wait. Returns 0, or -1 with the exception set that was
+   thrown at the tasklet meanwhile. */
+int rl_descriptors_take_turn(struct rl_descriptors *all);
+
 /* A new number for a use of a descriptor; never 0. */
 uint32_t rl_descriptor_serial(void);
 
@@ -104,12 +109,30 @@ static inline struct rl_descriptor *rl_descriptor_find(struct rl_descriptors *al
 }
 
 /* Parks the running tasklet until `fd` is ready for something in `mask`, or until
-   the moment `deadline`. `serial` says which use of the number this is; 0 if
-   nobody knows. `doing` names the operation and stays valid meanwhile; `shown`
-   is what the tasklet is said to wait for. Returns 0, then the operation is to be
-   tried again; or -1 with an exception set, TimeoutError for the deadline. */
+   the moment `deadline`. `serial` says which use of the number this is. `doing`
+   names the operation and stays valid meanwhile; `shown` is what the tasklet is
+   said to wait for. Returns 0, then the operation is to be tried again; or -1
+   with an exception set, TimeoutError for the deadline. */
 int rl_descriptor_wait(struct rl_descriptors *all, int fd, uint32_t serial, int mask,
                        double deadline, const char *doing, PyObject *shown);
+
+/* One of several descriptors, of any kind and anybody's, that are waited for
+   together. */
+struct rl_interest {
+    int fd;                   /* Not negative. */
+    int mask;                 /* Directions. */
+    char looked;              /* The poller has been made to look at it. */
+    struct rl_waiter *waiter; /* Who stands for it while it is waited for; else NULL. */
+};
+
+/* Parks the running tasklet until one of `count` descriptors becomes ready for
+   something in its mask, or until the moment `deadline`. What was ready when they
+   were first waited for counts as becoming ready; later calls with the same
+   interests, which are on the heap and zero but for `fd` and `mask` at first, see
+   what has come since. `shown` as above. Returns 0, then ask which; 1 when the
+   deadline has passed; or -1 with an exception set. */
+int rl_descriptor_wait_any(struct rl_descriptors *all, struct rl_interest *interests, int count,
+                           double deadline, PyObject *shown);
 
 /* The descriptor `fd`, whatever its use, is ready in the directions `mask`;
    `unusual` as in the entry. Wakes those who wait for it. */

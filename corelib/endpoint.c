@@ -7,9 +7,6 @@
 
 #include "descriptor.h"
 
-/* Operations that may succeed at once, one after the other, before others run. */
-#define OPERATIONS_PER_TURN 64
-
 /* --- waiting ---------------------------------------------------------------- */
 
 /* The entry of this endpoint in the calling thread's table; NULL when it has not
@@ -32,10 +29,7 @@ void rl_endpoint_set_drained(const struct rl_endpoint *endpoint) {
 
 int rl_endpoint_take_turn(struct rl_endpoint *endpoint) {
     struct rl_descriptors *all = rl_descriptors_here();
-    if (!all || ++all->streak < OPERATIONS_PER_TURN || endpoint->timeout == 0.0)
-        return 0;
-    all->streak = 0;
-    return all->ring->current == all->ring->hub ? 0 : rl_ring_yield(all->ring);
+    return all && endpoint->timeout != 0.0 ? rl_descriptors_take_turn(all) : 0;
 }
 
 /* Says that the descriptor was closed while an operation waited. Returns -1. */

@@ -1,31 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
 #include "netio.h"
 
-#include <errno.h>
-#include <math.h>
-
-#include <poll.h>
 #include <structmember.h>
 
 #include "descriptor.h"
 #include "endpoint.h"
+#include "levels.h"
 #include "nowait.h"
 #include "poller.h"
 #include "socket_methods.h"
-
-/* Reads seconds, None being without limit, as a number that is negative then.
-   Returns 0, or -1 with an exception set. */
-static int parse_seconds(PyObject *value, double *seconds) {
-    *seconds = -1.0;
-    if (value == Py_None)
-        return 0;
-    double given = PyFloat_AsDouble(value);
-    if (given == -1.0 && PyErr_Occurred())
-        return -1;
-    *seconds = given > 0 ? given : 0.0;
-    return 0;
-}
 
 /* --- the type Descriptors --------------------------------------------------- */
 
@@ -50,7 +33,7 @@ PyDoc_STRVAR(poll_doc, "poll($self, seconds, /)\n--\n\n"
 static PyObject *descriptors_poll(PyObject *self, PyObject *value) {
     double seconds;
     struct rl_descriptors *all = rl_descriptors_get();
-    if (!all || parse_seconds(value, &seconds) < 0)
+    if (!all || rl_levels_parse_seconds(value, &seconds) < 0)
         return NULL;
     if ((PyObject *)all != self) {
         PyErr_SetString(rl_tasklet_error, "poll() is for the hub these descriptors belong to");
@@ -140,76 +123,20 @@ static PyObject *use_poller(PyObject *Py_UNUSED(module), PyObject *poller) {
     Py_RETURN_NONE;
 }
 
-/* Which directions of `mask` an open descriptor is ready for right now; -1 with
-   an exception set. */
-static int ready_now(int fd, int mask) {
-    struct pollfd asked = {.fd = fd};
-    if (mask & RL_READ)
-        asked.events |= POLLIN | POLLPRI | POLLRDHUP;
-    if (mask & RL_WRITE)
-        asked.events |= POLLOUT;
-    if (poll(&asked, 1, 0) < 0 && errno != EINTR) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
-    if (asked.revents & POLLNVAL) {
-        errno = EBADF;
-        PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
-    int ready = 0;
-    if (asked.revents & (POLLIN | POLLPRI | POLLRDHUP | POLLHUP | POLLERR))
-        ready |= RL_READ;
-    if (asked.revents & (POLLOUT | POLLHUP | POLLERR))
-        ready |= RL_WRITE;
-    return ready & mask;
-}
-
-PyDoc_STRVAR(wait_doc, "wait_descriptor($module, fd, mask, seconds=None, /)\n--\n\n"
-"Park until the descriptor, of any kind and anybody's, is ready for something in mask, and\n"
-"return what. True when it returns, unless somebody else was faster since.\n\n"
-"Raises TimeoutError after seconds, and OSError when the descriptor is not open.");
-
-static PyObject *wait_descriptor(PyObject *Py_UNUSED(module), PyObject *args) {
-    int fd, mask, ready;
-    PyObject *value = Py_None;
-    double seconds, deadline = INFINITY;
-    struct rl_descriptors *all = rl_descriptors_get();
-    if (!all || !PyArg_ParseTuple(args, "ii|O:wait_descriptor", &fd, &mask, &value) ||
-        parse_seconds(value, &seconds) < 0)
-        return NULL;
-    if (seconds >= 0) {
-        if (rl_descriptors_now(all, &deadline) < 0)
-            return NULL;
-        deadline += seconds;
-    }
-    PyObject *shown = PyUnicode_FromFormat("descriptor %d", fd);
-    if (!shown)
-        return NULL;
-    while ((ready = ready_now(fd, mask)) == 0) {
-        if (rl_descriptor_wait(all, fd, 0, mask, deadline, "wait_descriptor", shown) < 0) {
-            ready = -1;
-            break;
-        }
-    }
-    Py_DECREF(shown);
-    return ready < 0 ? NULL : PyLong_FromLong(ready);
-}
-
 PyDoc_STRVAR(install_doc, "install_socket_methods($module, cls, /)\n--\n\n"
 "Give cls, the one class of sockets, its fast methods. They work on the Endpoint that each\n"
 "instance has in the slot _endpoint.");
 
 static PyMethodDef functions[] = {
     {"use_poller", use_poller, METH_O, use_doc},
-    {"wait_descriptor", wait_descriptor, METH_VARARGS, wait_doc},
     {"install_socket_methods", rl_socket_methods_install, METH_O, install_doc},
     {NULL, NULL, 0, NULL},
 };
 
 int rl_netio_init(PyObject *module) {
     if (rl_descriptor_init() < 0 || PyModule_AddType(module, &rl_descriptors_type) < 0 ||
-        rl_endpoint_init(module) < 0 || rl_nowait_init(module) < 0)
+        rl_endpoint_init(module) < 0 || rl_nowait_init(module) < 0 ||
+        rl_levels_init(module) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

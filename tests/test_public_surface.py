@@ -28,6 +28,7 @@ SURFACE = {
         *("generator", "iterate", "yield_", "yield_from"),
     ),
     "ringlet.servers": ("Access", "HTTPLimits", "StreamServer", "WSGIServer"),
+    "ringlet.io": ("wait_readable", "wait_writable"),
     "ringlet.sync": (
         *("Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock"),
         *("Group", "RLock", "Semaphore", "Statistics"),

@@ -1,11 +1,8 @@
 """One suite for every poller: epoll itself, the standard library's selectors, and others' ideas."""
 
-import collections
-import collections.abc
 import contextlib
 import errno
 import gc
-import importlib
 import os
 import selectors
 import signal
@@ -19,57 +16,7 @@ import ringlet
 from ringlet import _core
 from ringlet.sched.pollers import READ, WRITE, SelectorPoller, use_poller
 from ringlet.testing import fake_clock
-
-
-class OnceOnlyPoller:
-    """Reports each descriptor once and then not again, as the contract allows."""
-
-    def __init__(self):
-        self.inner = SelectorPoller(selectors.DefaultSelector())
-        self.arm = self.inner.arm
-        self.forget = self.inner.forget
-        self.close = self.inner.close
-
-    def poll(self, timeout):
-        ready = self.inner.poll(timeout)
-        for fd, _ in ready:
-            self.inner.forget(fd)
-        return ready
-
-
-class NoisyPoller:
-    """Reports what nobody asked for, and everything for both directions."""
-
-    def __init__(self):
-        self.inner = SelectorPoller(selectors.DefaultSelector())
-        self.arm = self.inner.arm
-        self.forget = self.inner.forget
-        self.close = self.inner.close
-
-    def poll(self, timeout):
-        ready = self.inner.poll(timeout)
-        return [(fd, READ | WRITE) for fd, _ in ready] + [(0, READ), (100_000, WRITE), (-1, READ)]
-
-
-def selectors2_poller():
-    """selectors2 imports a name that Python 3.10 has dropped."""
-    collections.Mapping = collections.abc.Mapping
-    try:
-        module = importlib.import_module("selectors2")
-    finally:
-        del collections.Mapping
-    return SelectorPoller(module.DefaultSelector())
-
-
-POLLERS = {
-    "native": lambda: None,
-    "select": lambda: SelectorPoller(selectors.SelectSelector()),
-    "poll": lambda: SelectorPoller(selectors.PollSelector()),
-    "epoll": lambda: SelectorPoller(selectors.EpollSelector()),
-    "once": OnceOnlyPoller,
-    "noisy": NoisyPoller,
-    "selectors2": selectors2_poller,
-}
+from tests.support.pollers import POLLERS
 
 
 @pytest.fixture(params=POLLERS)

@@ -4,15 +4,21 @@ By itself each thread asks epoll, in C. `use_poller` puts another one in its pla
 the four methods of `Poller`, such as a SelectorPoller around a selector of the standard library.
 """
 
+import collections
+import collections.abc
 import errno
+import importlib
 import os
+import select
 import selectors
+import time
 from contextlib import suppress
+from types import ModuleType
 from typing import Protocol
 
 from ringlet import _core
 
-__all__ = ("READ", "WRITE", "Poller", "SelectorPoller", "use_poller")
+__all__ = ("READ", "WRITE", "Poller", "SelectorPoller", "import_selectors2", "use_poller")
 
 #: Bits of a mask: ready to read (or at its end), ready to write. An error shows as both.
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -59,12 +65,17 @@ def use_poller(poller: Poller | None) -> None:
 class SelectorPoller:
     """A poller around `selector`, any selector of the standard library or one made like them.
 
-    The selector belongs to the poller from now on, which closes it. What is ready stays
+    The selector belongs to the poller from now on, which closes it, and which replaces it by a new
+    one of its type when the kernel reports for it what nobody can take back. What is ready stays
     registered until the hub says otherwise: most handlers wait for the same descriptor again.
     """
 
+    # A selector that keeps its list in the kernel, and so has a descriptor of its own, goes on
+    # reporting a number that was closed as long as the file is open under another one.
+
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
+        self._is_kernels = hasattr(selector, "fileno")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self._selector).__name__}())"
@@ -88,8 +99,9 @@ class SelectorPoller:
             self._selector.unregister(fd)
 
     def poll(self, timeout: float | None, /) -> list[tuple[int, int]]:
+        begun = _monotonic()
         try:
-            return [(key.fd, mask) for key, mask in self._selector.select(timeout)]
+            ready = [(key.fd, mask) for key, mask in self._selector.select(timeout)]
         except (OSError, ValueError) as error:
             # select() says of one bad descriptor that all are bad; the others tell what happened.
             closed = self._closed_descriptors()
@@ -98,12 +110,61 @@ class SelectorPoller:
             for fd in closed:
                 self.forget(fd)
             return [(fd, READ | WRITE) for fd in closed]
+        if not self._is_kernels:
+            return ready
+        early = timeout is None or _monotonic() - begun < timeout
+        if early if not ready else not _are_ready(ready):
+            self._renew()
+        return ready
+
+    def _renew(self) -> None:
+        """Begin anew with what is registered: the kernel speaks of files that we do not mean."""
+        known = list(self._selector.get_map().values())
+        new = type(self._selector)()
+        for key in known:
+            with suppress(OSError):  # closed meanwhile
+                new.register(key.fd, key.events)
+        old, self._selector = self._selector, new
+        old.close()
 
     def close(self) -> None:
         self._selector.close()
 
     def _closed_descriptors(self) -> list[int]:
         return [key.fd for key in self._selector.get_map().values() if not _is_open(key.fd)]
+
+
+def import_selectors2() -> ModuleType:
+    """The module selectors2, whose selectors SelectorPoller takes as well.
+
+    Its version 2.0.2 asks `collections` for a name that went to `collections.abc` with Python 3.10;
+    while it is imported the name is there again. Raises ImportError, naming the extra, when it is
+    not installed.
+    """
+    missing = not hasattr(collections, "Mapping")
+    if missing:
+        collections.Mapping = collections.abc.Mapping  # type: ignore[attr-defined]
+    try:
+        return importlib.import_module("selectors2")
+    except ModuleNotFoundError as error:
+        raise ImportError("selectors2 is needed: pip install ringlet[selectors2]") from error
+    finally:
+        if missing:
+            del collections.Mapping  # type: ignore[attr-defined]
+
+
+# Kept by name: when programs are patched these may come to mean something else.
+_monotonic = time.monotonic
+_make_poll = select.poll
+
+
+def _are_ready(reported: list[tuple[int, int]]) -> bool:
+    """Whether what stands for these numbers now is ready as well."""
+    asked = _make_poll()
+    for fd, mask in reported:
+        events = (select.POLLIN if mask & READ else 0) | (select.POLLOUT if mask & WRITE else 0)
+        asked.register(fd, events)
+    return len(asked.poll(0)) == len(reported)
 
 
 def _is_open(fd: int) -> bool:
