@@ -32,8 +32,10 @@ def shake(a, b, client=None, server=None, **options):
 def tcp_pair():
     """Two connected TCP sockets."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname())
-        return client, listener.accept()[0]
+        pair = socket.create_connection(listener.getsockname()), listener.accept()[0]
+    for sock in pair:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return pair
 
 
 @contextlib.contextmanager

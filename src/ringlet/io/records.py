@@ -17,9 +17,9 @@ R = TypeVar("R")
 
 #: The most that one attempt to receive brings.
 RECEIVE_BYTES = 65536
-#: The longest record there is, and so what one call of write() encrypts.
+#: The longest record there is.
 RECORD_BYTES = 16384
-#: Encrypted bytes that are collected before they are sent.
+#: What is encrypted at once, and then sent, before more is.
 SEND_BYTES = 65536
 
 
@@ -93,10 +93,12 @@ class Records:
             # An attempt without data would raise an exception, which costs more than to ask.
             while not self._incoming.pending and not tls.pending() and self._live:
                 deadline = self._fill(deadline, "recv")
+        arguments = (size,) if buffer is None else (size, buffer)
         try:
-            result = tls.read(size) if buffer is None else tls.read(size, buffer)
-        except ssl.SSLError as error:
-            result = self._read_on(error, deadline, size, buffer)
+            result, _ = self._attempt("recv", tls.read, *arguments, deadline=deadline)
+        except ssl.SSLZeroReturnError:
+            # The end, which OpenSSL tells in another way to one that has ended its own output.
+            result = b"" if buffer is None else 0
         if not result:
             self._live = self._live and size == 0
         elif not self._live:
@@ -106,7 +108,7 @@ class Records:
         return result
 
     def write(self, data: Any) -> int:
-        """Send one record, and return how many bytes of `data` are in it.
+        """Send `data`, or as much of it as is encrypted at once, and return how many bytes.
 
         If it does not get away, because of the timeout, the same data must be written again.
         """
@@ -115,7 +117,8 @@ class Records:
         count = self._count_promised(data)
         if count is None:
             deadline = self._flush(deadline, "send")
-            sent, deadline = self._attempt("send", self._tls.write, data, deadline=deadline)
+            with memoryview(data) as view, view.cast("B") as octets, octets[:SEND_BYTES] as piece:
+                sent, deadline = self._attempt("send", self._tls.write, piece, deadline=deadline)
             count = int(sent)
         try:
             self._flush(deadline, "send")
@@ -130,8 +133,7 @@ class Records:
             total, done = len(octets), self._count_promised(data) or 0
             while done < total:
                 self._endpoint.take_turn()
-                while done < total and self._outgoing.pending < SEND_BYTES:
-                    piece = octets[done : done + RECORD_BYTES] if total > RECORD_BYTES else octets
+                with octets[done : done + SEND_BYTES] as piece:
                     done += self._attempt("send", self._tls.write, piece)[0]
                 self._flush(None, "sendall")
 
@@ -171,23 +173,6 @@ class Records:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def _read_on(self, error: ssl.SSLError, deadline: float | None, size: int, buffer: Any) -> Any:
-        """Reading raised `error`: go on if it lacks input, or say what it means."""
-        try:
-            if not isinstance(error, ssl.SSLWantReadError):
-                raise error
-            deadline = self._fill(deadline, "recv")
-            args = (size,) if buffer is None else (size, buffer)
-            return self._attempt("recv", self._tls.read, *args, deadline=deadline)[0]
-        except ssl.SSLZeroReturnError:
-            # The end, which OpenSSL tells in another way to one that has ended its own output.
-            return b"" if buffer is None else 0
-        except ssl.SSLError:
-            self._push_quietly()
-            raise
-        finally:
-            del error  # it has a traceback, which has this frame
-
     def _read_held(self, size: int, buffer: Any) -> Any:
         """The same as read, from what was fetched ahead."""
         if not self._held:
@@ -217,11 +202,12 @@ class Records:
             try:
                 return operation(*args), deadline
             except ssl.SSLWantReadError:
-                deadline = self._fill(deadline, doing)
+                pass
             except ssl.SSLError:
                 self._live = False
                 self._push_quietly()  # the alert that tells the other side
                 raise
+            deadline = self._fill(deadline, doing)
 
     def _fill(self, deadline: float | None, doing: str) -> float | None:
         """Feed what has come in, or wait until something may have. Returns the deadline."""
@@ -230,13 +216,12 @@ class Records:
         data = receive_now(self._endpoint, RECEIVE_BYTES)
         if data is None:
             return self._wait(deadline, doing)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._live = False
-            self._incoming.write_eof()
         if self._parked:
-            self._endpoint.wake(READ)  # there may be more in it than we shall use
+            self._endpoint.wake(READ)  # there may be more than we shall use
+        if not data:
+            self._live = False
+            raise _undeclared_end()
+        self._incoming.write(data)
         return deadline
 
     def _wait(self, deadline: float | None, doing: str) -> float:
@@ -292,3 +277,13 @@ class Records:
             return None
         with memoryview(data) as view, view.cast("B") as octets:
             return len(promised) if octets[: len(promised)] == promised else None
+
+
+def _undeclared_end() -> ssl.SSLEOFError:
+    """What OpenSSL reports. It is not told, for it would then refuse to send anything, too."""
+    error = ssl.SSLEOFError(
+        ssl.SSL_ERROR_EOF,
+        "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol",
+    )
+    error.library, error.reason = "SSL", "UNEXPECTED_EOF_WHILE_READING"
+    return error
