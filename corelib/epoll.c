@@ -12,7 +12,7 @@
 #define NANOSECONDS 1000000000
 #define NANOSECONDS_PER_MS 1000000
 
-/* The serial that only the eventfd is registered with. */
+/* The serial that only the eventfd and the pipe of signals are registered with. */
 #define WAKEUP_SERIAL 0
 
 static int control(struct rl_epoll *epoll, int operation, int fd, uint32_t events,
@@ -23,6 +23,7 @@ static int control(struct rl_epoll *epoll, int operation, int fd, uint32_t event
 }
 
 int rl_epoll_open(struct rl_epoll *epoll) {
+    epoll->signals = -1;
     epoll->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     epoll->fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll->wakeup >= 0 && epoll->fd >= 0 &&
@@ -39,7 +40,17 @@ void rl_epoll_close(struct rl_epoll *epoll) {
         close(epoll->fd);
     if (epoll->wakeup >= 0)
         close(epoll->wakeup);
-    epoll->fd = epoll->wakeup = -1;
+    epoll->fd = epoll->wakeup = epoll->signals = -1;
+}
+
+int rl_epoll_watch_signals(struct rl_epoll *epoll, int fd) {
+    if (epoll->signals >= 0)
+        rl_epoll_remove(epoll, epoll->signals);
+    epoll->signals = -1;
+    if (fd >= 0 && control(epoll, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, WAKEUP_SERIAL) < 0)
+        return -1;
+    epoll->signals = fd;
+    return 0;
 }
 
 int rl_epoll_add(struct rl_epoll *epoll, int fd, uint32_t serial) {
@@ -93,4 +104,13 @@ void rl_epoll_forget_wakes(struct rl_epoll *epoll) {
     uint64_t count;
     ssize_t got = read(epoll->wakeup, &count, sizeof count);
     (void)got; /* EAGAIN: there were none. */
+    rl_epoll_forget_signals(epoll);
+}
+
+void rl_epoll_forget_signals(struct rl_epoll *epoll) {
+    char numbers[256];
+    if (epoll->signals < 0)
+        return;
+    while (read(epoll->signals, numbers, sizeof numbers) == sizeof numbers)
+        ;
 }

@@ -16,6 +16,7 @@
 struct rl_epoll {
     int fd;     /* The epoll descriptor; -1: closed. */
     int wakeup; /* The eventfd; -1: closed. */
+    int signals; /* The end of a pipe that signals write to, somebody else's; -1: none. */
     struct epoll_event events[RL_EPOLL_BATCH]; /* What the last wait brought. */
 };
 
@@ -25,6 +26,12 @@ int rl_epoll_open(struct rl_epoll *epoll);
 /* Closes both, if they are open. In a forked child this does not change what the
    parent has registered. */
 void rl_epoll_close(struct rl_epoll *epoll);
+
+/* Has what is written to the pipe that `fd` is the other end of, which does not
+   block, end a wait, too. Python writes to such a pipe when a signal comes: an
+   eventfd does not take the single bytes. -1 for none any more, before it is
+   closed. Returns 0, or -1 with errno set. */
+int rl_epoll_watch_signals(struct rl_epoll *epoll, int fd);
 
 /* Registers `fd`, edge-triggered, for everything there is; its events carry `fd`
    and `serial`, which is not 0. If it is registered already it takes the new
@@ -55,5 +62,8 @@ void rl_epoll_wake(struct rl_epoll *epoll);
 /* Takes wake-ups back, for pollers that would report them for ever. The native
    one is edge-triggered and needs no such call. */
 void rl_epoll_forget_wakes(struct rl_epoll *epoll);
+
+/* Empties the pipe of signals: a full one takes no more, and wakes nobody. */
+void rl_epoll_forget_signals(struct rl_epoll *epoll);
 
 #endif

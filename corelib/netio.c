@@ -54,6 +54,19 @@ static PyObject *descriptors_wakeup(PyObject *self, PyObject *Py_UNUSED(none)) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(watch_signals_doc, "watch_signals($self, fd, /)\n--\n\n"
+"End a poll(), too, when something is written to the other end of fd, a pipe that does not\n"
+"block and whose contents nobody wants. -1 for none any more, before it is closed.");
+
+static PyObject *descriptors_watch_signals(PyObject *self, PyObject *value) {
+    long fd = PyLong_AsLong(value);
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    if (rl_epoll_watch_signals(&((struct rl_descriptors *)self)->epoll, (int)fd) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(expire_doc, "expire($self, fd, /)\n--\n\n"
 "For a timer: raise TimeoutError in those whose time to wait for fd is over.");
 
@@ -79,6 +92,7 @@ static PyObject *get_waits(PyObject *self, void *Py_UNUSED(closure)) {
 static PyMethodDef descriptors_methods[] = {
     {"poll", descriptors_poll, METH_O, poll_doc},
     {"wakeup", descriptors_wakeup, METH_NOARGS, wakeup_doc},
+    {"watch_signals", descriptors_watch_signals, METH_O, watch_signals_doc},
     {"expire", descriptors_expire, METH_O, expire_doc},
     {"close", descriptors_close, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},

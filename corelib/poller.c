@@ -24,8 +24,10 @@ int rl_poller_register(struct rl_descriptors *all, int fd, uint32_t serial) {
 static void mark(struct rl_descriptors *all, const struct epoll_event *event) {
     uint32_t bits = event->events;
     int fd = rl_epoll_event_fd(event), mask = 0;
+    if (fd == all->epoll.signals)
+        rl_epoll_forget_signals(&all->epoll);
     if (!rl_descriptor_find(all, fd, rl_epoll_event_serial(event)))
-        return; /* The eventfd, or a registration that outlived its descriptor. */
+        return; /* One of our own, or a registration that outlived its descriptor. */
     if (bits & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         mask |= RL_READ;
     if (bits & (EPOLLOUT | EPOLLHUP | EPOLLERR))
@@ -68,6 +70,14 @@ static int arm(PyObject *poller, int fd, int mask) {
     }
     Py_DECREF(done);
     return 0;
+}
+
+/* Has `poller` report what ends a wait from outside. Returns as arm(). */
+static int arm_own(struct rl_descriptors *all, PyObject *poller) {
+    int result = arm(poller, all->epoll.wakeup, RL_READ);
+    if (result == 0 && all->epoll.signals >= 0)
+        result = arm(poller, all->epoll.signals, RL_READ);
+    return result;
 }
 
 int rl_poller_forget(struct rl_descriptors *all, int fd) {
@@ -118,7 +128,7 @@ static int forget_unwanted(struct rl_descriptors *all, PyObject *ready) {
             continue;
         if (parse_ready(pair, &fd, &mask) < 0)
             return -1;
-        if (fd != all->epoll.wakeup && rl_poller_forget(all, fd) < 0)
+        if (fd != all->epoll.wakeup && fd != all->epoll.signals && rl_poller_forget(all, fd) < 0)
             return -1;
     }
     return 0;
@@ -128,7 +138,7 @@ static int poll_python(struct rl_descriptors *all, double seconds) {
     PyObject *poller = Py_NewRef(all->poller), *found = NULL, *ready = NULL;
     PyObject *limit = seconds < 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds);
     int result = -1;
-    if (limit && arm(poller, all->epoll.wakeup, RL_READ) == 0)
+    if (limit && arm_own(all, poller) == 0)
         found = PyObject_CallMethod(poller, "poll", "O", limit);
     all->ring->polling = 0;
     if (found)
