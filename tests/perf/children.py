@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.perf import clocks
+
 ROOT = Path(__file__).resolve().parents[2]
 TIME_LIMIT = 180.0  # seconds for one measurement
 CORES = "RINGLET_PERF_CORES"
@@ -75,8 +77,9 @@ def serving(serve: Callable[..., Any], parameters: Mapping[str, Any]) -> Iterato
                 sys.exit(1)
             yield process.pid, int(line)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            for pid in clocks.family(process.pid):  # its workers too
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def command(work: Callable[..., Any], parameters: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ QUESTIONS = (
     "growth",
     "echo",
     "http",
+    "workers",
     "clients",
 )
 

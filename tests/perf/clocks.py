@@ -6,6 +6,7 @@ CPU time, not the wall clock: on a shared machine the other processes' turns are
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -24,10 +25,28 @@ def timed(loop: Callable[[], object]) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that all threads of another process have used so far, in user and kernel mode."""
-    # The name in parentheses may hold spaces; the fields after it are counted from state, the 3rd.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK
+    """CPU time that another process and its children have used so far, in user and kernel mode."""
+    fields = [_stat(each) for each in family(pid)]
+    return sum(int(each[11]) + int(each[12]) for each in fields) * TICK
+
+
+def family(pid: int) -> list[int]:
+    """A process, its children, and theirs."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):  # it has ended meanwhile
+                parents[int(entry.name)] = int(_stat(entry.name)[1])
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
+def _stat(pid: int | str) -> list[str]:
+    """What the kernel accounts of a process, from its state on, which is the 3rd field."""
+    # The name in parentheses before that may hold spaces.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def resident(pid: int | str = "self") -> int:

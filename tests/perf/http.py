@@ -80,8 +80,12 @@ SERVERS = {
 
 def hellos(peer: str, connections: int, seconds: float) -> float:
     """Microseconds of server CPU per request answered, under wrk where it is installed."""
-    load = partial(wrk if shutil.which("wrk") else steady, connections)
-    return serving.cpu_per_request(SERVERS[peer], peer, load, seconds)
+    return serving.cpu_per_request(SERVERS[peer], peer, load(connections), seconds)
+
+
+def load(connections: int) -> serving.Load:
+    """wrk, or our own load generator."""
+    return partial(wrk if shutil.which("wrk") else steady, connections)
 
 
 def wrk(connections: int, port: int, seconds: float) -> int:

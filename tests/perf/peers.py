@@ -15,6 +15,8 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "gevent.pywsgi": ("gevent",),
     "eventlet.wsgi": ("eventlet",),
     "uvicorn": ("uvicorn", "httptools", "uvloop"),
+    "gunicorn gevent": ("gunicorn", "gevent"),
+    "gunicorn gthread": ("gunicorn",),
 }
 # The interpreter itself.
 BUILT_IN = ("asyncio", "threading", "no-op C call")

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ BACKLOG = 1024
 # Where compiled programs are kept for one run of the command.
 BUILD = "RINGLET_PERF_BUILD"
 WARM_UP = 0.3  # seconds
+IDLE_TIME = 0.2  # seconds
 MOST_CONNECTIONS = 1000
 
 # Given a port and seconds, puts load on the server and returns the requests it answered.
@@ -59,11 +61,24 @@ def cpu_per_request(
     with children.serving(serve, {"peer": peer, **options}) as (pid, port):
         _move_to_load_core()
         load(port, min(WARM_UP, seconds))
+        _let_begin(pid)
         before = clocks.cpu_seconds(pid)
         answered = load(port, seconds)
         if not answered:
             raise RuntimeError(f"{peer} answered nothing in {seconds} s of load")
         return (clocks.cpu_seconds(pid) - before) / answered * 1e6
+
+
+def _let_begin(pid: int) -> None:
+    """Wait until a server does nothing, as its workers do once all of them have begun."""
+    before = -1.0
+    for _ in range(100):
+        spent = clocks.cpu_seconds(pid)
+        if spent - before <= clocks.TICK:
+            return
+        before = spent
+        time.sleep(IDLE_TIME)
+    raise RuntimeError("the server is busy although nobody asks it for anything")
 
 
 def memory_per_connection(serve: Callable[..., Any], peer: str, connections: int) -> float:
