@@ -27,7 +27,7 @@ SURFACE = {
         *("Channel", "Selection", "select"),
         *("generator", "iterate", "yield_", "yield_from"),
     ),
-    "ringlet.servers": ("Access", "HTTPLimits", "StreamServer", "WSGIServer"),
+    "ringlet.servers": ("Access", "DatagramServer", "HTTPLimits", "StreamServer", "WSGIServer"),
     "ringlet.io": ("wait_readable", "wait_writable"),
     "ringlet.sync": (
         *("Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock"),

@@ -34,6 +34,8 @@ class Server:
 
     #: What is served, in the plural.
     _unit = "connections"
+    #: Whether handlers can do without the listening sockets, so that those are closed first.
+    _closes_first = True
     #: What is taken in a row before what was taken gets its turn. Processes that share a listener
     #: take less at a time, or the first would have everything.
     takes_per_turn = 64
@@ -150,13 +152,14 @@ class Server:
             if patient:
                 for listener in listeners:
                     self._take_the_rest(listener, deadline)
-            for listener in listeners:
-                listener.close()
+            if self._closes_first:
+                for listener in listeners:
+                    listener.close()
             _join_all(self._handlers(), deadline)
         finally:
+            self._kill_handlers()
             for listener in listeners:
                 listener.close()
-            self._kill_handlers()
             if self._listeners is listeners:  # nobody else was faster
                 self._listeners = None
                 self._stopped.close()

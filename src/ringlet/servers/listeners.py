@@ -87,7 +87,7 @@ class Listener:
         if self._owner != os.getpid():
             return False
         self._remove_file()
-        if sys.platform == "linux" and self.socket.family in (stdlib.AF_INET, stdlib.AF_INET6):
+        if sys.platform == "linux" and _is_tcp(self.socket):
             program = array.array(
                 "B", b"".join(struct.pack("HBBI", *line) for line in DROP_OPENING)
             )
@@ -192,7 +192,7 @@ def _adopted(given: stdlib.socket) -> socket:
         sock = given
     else:
         sock = socket(given.family, given.type, given.proto, given.detach())
-    if sock.family != stdlib.AF_UNIX and sock.type == stdlib.SOCK_STREAM:
+    if _is_tcp(sock):
         _send_at_once(sock)
     return sock
 
@@ -281,6 +281,10 @@ def _bound(
         sock.close()
         raise
     return sock
+
+
+def _is_tcp(sock: socket) -> bool:
+    return sock.type == stdlib.SOCK_STREAM and sock.family in (stdlib.AF_INET, stdlib.AF_INET6)
 
 
 def _send_at_once(sock: socket) -> None:
