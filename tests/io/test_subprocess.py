@@ -298,11 +298,14 @@ def test_communicate_in_time_and_go_on_later():
         assert process.returncode == 0
 
 
-def test_a_killed_communicate_leaves_no_tasklets(patient):
-    talking = ringlet.spawn(patient.communicate)
-    settle()
-    assert len(ringlet.tasklets()) > 2 or talking.state == "parked"
-    talking.kill()
+def test_a_killed_communicate_leaves_no_tasklets():
+    with Popen(["sleep", "60"], stdout=PIPE, stderr=PIPE) as process:
+        talking = ringlet.spawn(process.communicate)
+        settle()
+        assert len(ringlet.tasklets()) == 4  # one for each pipe
+        talking.kill()
+        assert ringlet.tasklets() == [ringlet.main()]
+        process.kill()
 
 
 def test_input_that_is_not_read():

@@ -9,7 +9,7 @@ from ringlet.io.threadpool import ThreadPool
 from ringlet.sched.pollers import READ
 from ringlet.sched.timeout import timeout as time_limit
 
-__all__ = ("await_exit",)
+__all__ = ("await_change", "await_exit")
 
 #: Where there is no pidfd a thread waits for each child that somebody waits for.
 MOST_THREADS = 1000
@@ -45,13 +45,21 @@ _threads: ThreadPool | None = None
 
 
 def _wait_in_thread(pid: int, timeout: float | None) -> None:
+    with time_limit(timeout):
+        await_change(os.P_PID, pid, os.WEXITED)
+
+
+def await_change(idtype: int, id_: int, options: int) -> None:
+    """Park until a child that os.waitid() would take with these arguments has changed its state.
+
+    It stays to be taken. Returns at once when there is no such child.
+    """
     global _threads
     if _threads is None:
         _threads = ThreadPool(MOST_THREADS, "ringlet-children", abandoned_at_exit=True)
-    with time_limit(timeout):
-        _threads.call(_wait, pid)
+    _threads.call(_wait, idtype, id_, options | os.WNOWAIT)
 
 
-def _wait(pid: int) -> None:
+def _wait(idtype: int, id_: int, options: int) -> None:
     with suppress(ChildProcessError):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.waitid(idtype, id_, options)
