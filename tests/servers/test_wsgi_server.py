@@ -282,6 +282,51 @@ def test_stopping_lets_a_request_come_that_was_on_its_way():
         stopping.result(SECONDS)
 
 
+def ask_until_refused(address, keep):
+    """How many requests were answered in full, until nobody listened any more."""
+    answered = 0
+    while True:
+        try:
+            client = socket.create_connection(address, SECONDS)
+        except ConnectionRefusedError:
+            return answered
+        with client:
+            last = False
+            while not last:
+                client.sendall(get("/", *([] if keep else ["Connection: close"])))
+                with http.client.HTTPResponse(client) as response:
+                    response.begin()
+                    last = response.headers["connection"] == "close"
+                    assert response.read() == b"hello"
+                answered += 1
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_stopping_under_load_loses_no_request(limit):
+    """On connections that are kept and on such as are not, and where they have to queue."""
+    served = []
+
+    def app(environ, start_response):
+        served.append(None)
+        if len(served) == 300:
+            stopping.append(spawn(server.stop, SECONDS))
+        schedule()  # so that it stops in the midst of others
+        return hello(environ, start_response)
+
+    stopping = []
+    server = WSGIServer(("127.0.0.1", 0), app, limit=limit)
+    server.start()
+    try:
+        # With a limit, those that are kept would keep the others out.
+        keeps = [number % 2 == 0 and limit is None for number in range(20)]
+        clients = [spawn(ask_until_refused, server.address, keep) for keep in keeps]
+        answered = sum(client.result(SECONDS) for client in clients)
+        stopping[0].result(SECONDS)
+    finally:
+        server.stop(0)
+    assert answered == len(served) >= 300
+
+
 def test_a_request_has_only_so_much_time(caplog):
     """The application is ended where it blocks, and may clean up."""
     ended = []

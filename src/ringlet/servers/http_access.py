@@ -8,7 +8,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,6 +52,10 @@ AccessLog = str | os.PathLike[str] | logging.Logger | Callable[[Access], object]
 COMMON = '{remote_addr} - {remote_user} [{time}] "{request}" {status} {sent}'
 FORMATS = {"common": COMMON, "combined": COMMON + ' "{referer}" "{user_agent}"'}
 _TEXTS = tuple(field.name for field in fields(Access) if field.type is str)
+_get_texts = attrgetter(*_TEXTS)
+_JSON = tuple(field.name for field in fields(Access) if field.name != "began")
+_get_json = attrgetter(*_JSON)
+_encode = json.JSONEncoder().encode
 # What would end a quoted text, or a line, or tell a terminal to do something.
 _UNSAFE = re.compile(r'[^\x20-\x7e]|["\\]')
 
@@ -91,18 +96,21 @@ def json_line(access: Access) -> str:
     """One object on one line; `time` is UTC as in RFC 3339."""
     began = access.began
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began))
-    entry = {"time": f"{moment}.{int(began % 1 * 1000):03}Z", **asdict(access)}
-    del entry["began"]
+    entry = dict(zip(_JSON, _get_json(access), strict=True))
+    entry["time"] = f"{moment}.{int(began % 1 * 1000):03}Z"
     entry["seconds"] = round(access.seconds, 6)
-    return json.dumps(entry)
+    return _encode(entry)
 
 
 def template_line(template: str) -> Callable[[Access], str]:
     """What makes a line of an Access by `template`, with {names} of its fields in it."""
 
     def line(access: Access) -> str:
+        texts = _get_texts(access)
+        if _UNSAFE.search("".join(texts)):  # one look over all of them is cheaper than many
+            texts = tuple(_UNSAFE.sub(_escape, text) for text in texts)
         values: dict[str, Any] = {
-            name: _UNSAFE.sub(_escape, getattr(access, name)) or "-" for name in _TEXTS
+            name: text or "-" for name, text in zip(_TEXTS, texts, strict=True)
         }
         values["request"] = (
             f"{values['method']} {values['target']} {values['protocol']}" if access.method else "-"
