@@ -36,6 +36,7 @@ class Records:
     __slots__ = (
         "_endpoint",
         "_failure",
+        "_fed",
         "_held",
         "_incoming",
         "_live",
@@ -63,6 +64,8 @@ class Records:
         self._failure: ssl.SSLError | None = None
         #: Data can come: the handshake is over, and no end was seen.
         self._live = False
+        #: The TLS object may have something to read. To try costs an exception when it has not.
+        self._fed = True
         #: Tasklets that wait for input.
         self._parked = 0
 
@@ -88,21 +91,21 @@ class Records:
         if self._held or self._failure:
             return self._read_held(size, buffer)
         deadline = None
+        while not self._fed and self._live and size > 0:
+            deadline = self._fill(deadline, "recv")
         tls = self._tls
-        if self._live and size > 0:
-            # An attempt without data would raise an exception, which costs more than to ask.
-            while not self._incoming.pending and not tls.pending() and self._live:
-                deadline = self._fill(deadline, "recv")
-        arguments = (size,) if buffer is None else (size, buffer)
         try:
-            result, _ = self._attempt("recv", tls.read, *arguments, deadline=deadline)
-        except ssl.SSLZeroReturnError:
-            # The end, which OpenSSL tells in another way to one that has ended its own output.
-            result = b"" if buffer is None else 0
-        if not result:
-            self._live = self._live and size == 0
-        elif not self._live:
-            self._live = True
+            result = tls.read(size) if buffer is None else tls.read(size, buffer)
+        except ssl.SSLError as error:
+            result = self._read_on(error, deadline, size, buffer)
+        if result:
+            # A short read has emptied the record that it was from.
+            count = len(result) if buffer is None else result
+            self._fed = self._live = True
+            if count < size and not self._incoming.pending:
+                self._fed = False
+        elif size > 0:
+            self._live = False
         if self._outgoing.pending:
             self._push_quietly()
         return result
@@ -129,13 +132,19 @@ class Records:
 
     def sendall(self, data: Any) -> None:
         """Send all of `data`. The timeout holds for every 64 KiB of it."""
+        self._endpoint.take_turn()
+        if type(data) is bytes and 0 < len(data) <= RECORD_BYTES and self._promised is None:
+            self._attempt("send", self._tls.write, data)
+            if not self._push():
+                self._flush(None, "sendall")
+            return
         with memoryview(data) as view, view.cast("B") as octets:
             total, done = len(octets), self._count_promised(data) or 0
             while done < total:
-                self._endpoint.take_turn()
                 with octets[done : done + SEND_BYTES] as piece:
                     done += self._attempt("send", self._tls.write, piece)[0]
                 self._flush(None, "sendall")
+                self._endpoint.take_turn()
 
     def request_certificate(self) -> None:
         """For a server: ask the client for a certificate, which comes with the next read."""
@@ -172,6 +181,23 @@ class Records:
         return len(self._held) or int(self._tls.pending())
 
     # --- reading --------------------------------------------------------------------------------
+
+    def _read_on(self, error: ssl.SSLError, deadline: float | None, size: int, buffer: Any) -> Any:
+        """Reading raised `error`: go on if it only lacks input."""
+        nothing = b"" if buffer is None else 0
+        if isinstance(error, ssl.SSLZeroReturnError):
+            # The end, which OpenSSL tells in another way to one that has ended its own output.
+            return nothing
+        if not isinstance(error, ssl.SSLWantReadError):
+            self._live = False
+            self._push_quietly()
+            raise error
+        deadline = self._fill(deadline, "recv")
+        arguments = (size,) if buffer is None else (size, buffer)
+        try:
+            return self._attempt("recv", self._tls.read, *arguments, deadline=deadline)[0]
+        except ssl.SSLZeroReturnError:
+            return nothing
 
     def _read_held(self, size: int, buffer: Any) -> Any:
         """The same as read, from what was fetched ahead."""
@@ -222,6 +248,7 @@ class Records:
             self._live = False
             raise _undeclared_end()
         self._incoming.write(data)
+        self._fed = True
         return deadline
 
     def _wait(self, deadline: float | None, doing: str) -> float:
@@ -249,12 +276,9 @@ class Records:
 
     def _push(self) -> bool:
         """Give the kernel what it takes of what is encrypted; whether that was all."""
-        while True:
-            data = self._unsent
-            if not data:
-                data = self._unsent = self._outgoing.read()
-                if not data:
-                    return True
+        data = self._unsent or self._outgoing.read()
+        while data:
+            self._unsent = data
             try:
                 sent = send_now(self._endpoint, data)
             except OSError:
@@ -263,7 +287,12 @@ class Records:
                 raise
             if sent == 0:
                 return False
-            self._unsent = b"" if sent == len(data) else memoryview(data)[sent:]
+            if sent == len(data):
+                self._unsent = b""
+                data = self._outgoing.read() if self._outgoing.pending else b""
+            else:
+                data = memoryview(data)[sent:]
+        return True
 
     def _push_quietly(self) -> None:
         """The same where a connection that is lost shows in what is read."""
