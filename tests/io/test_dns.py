@@ -7,6 +7,9 @@ import pytest
 
 import ringlet
 from ringlet.io import dns, socket
+from ringlet.io.threadpool import to_thread
+from ringlet.testing import fake_clock
+from tests.support.isolated import run_isolated
 
 
 @pytest.fixture
@@ -14,11 +17,11 @@ def lookups(monkeypatch):
     """What is looked up in a thread, recorded and then done."""
     seen = []
 
-    def to_thread(f, *args):
+    def look_up(f, *args):
         seen.append((f.__name__, *args))
         return f(*args)
 
-    monkeypatch.setattr(dns, "to_thread", to_thread)
+    monkeypatch.setattr(dns, "_look_up", look_up)
     return seen
 
 
@@ -64,6 +67,80 @@ def test_other_tasklets_run_meanwhile(monkeypatch):
     assert looking.result() == ["found"]
 
 
+@pytest.fixture
+def hanging(monkeypatch):
+    """Lookups that hang until the test is over; how many have begun."""
+    gate = threading.Event()
+    begun = []
+
+    def hang(*args):
+        begun.append(args)
+        gate.wait()
+
+    monkeypatch.setattr(dns, "native_getaddrinfo", hang)
+    yield begun
+    gate.set()
+
+
+def test_who_waits_for_a_lookup_can_be_killed_and_cancelled(hanging):
+    looking = [ringlet.spawn(dns.getaddrinfo, "name", "service") for _ in range(2)]
+    ringlet.schedule()
+    looking[0].kill()
+    looking[1].cancel()
+    looking[1].join()
+    assert {tasklet.state for tasklet in looking} == {"finished"}
+
+
+def test_a_time_limit_ends_the_wait_for_a_lookup_at_once(hanging):
+    with fake_clock() as clock:
+        with pytest.raises(ringlet.Timeout), ringlet.timeout(3):
+            socket.create_connection(("name", "service"))
+        assert clock.now == 3
+
+
+def test_lookups_that_hang_hold_up_nobody_else(hanging):
+    """Who has given up leaves no job behind that would have to be waited for."""
+    looking = [ringlet.spawn(dns.getaddrinfo, "name", "service") for _ in range(dns.THREADS + 10)]
+    while len(hanging) < dns.THREADS:
+        ringlet.sleep(0.001)
+    assert to_thread(int, "7") == 7  # other jobs have a pool of their own
+    assert dns.gethostbyname("127.0.0.1") == "127.0.0.1"
+    for tasklet in looking:
+        tasklet.kill()
+    assert len(hanging) == dns.THREADS
+
+
+def test_the_pool_survives_lookups_that_nobody_waits_for_any_more(monkeypatch):
+    gate = threading.Event()
+
+    def slow(host, *_):
+        if host == "slow":
+            gate.wait()
+        return [host]
+
+    monkeypatch.setattr(dns, "native_getaddrinfo", slow)
+    slow_ones = [ringlet.spawn(dns.getaddrinfo, "slow", "x") for _ in range(2 * dns.THREADS)]
+    quick = ringlet.spawn(dns.getaddrinfo, "quick", "x")
+    ringlet.sleep(0.01)
+    for tasklet in slow_ones:
+        tasklet.kill()
+    gate.set()
+    assert quick.result() == ["quick"]
+    assert dns.getaddrinfo("again", "x") == ["again"]
+
+
+def test_the_end_of_the_program_waits_for_no_lookup():
+    run_isolated(
+        """
+import threading, ringlet
+from ringlet.io import dns
+dns.native_getaddrinfo = lambda *_: threading.Event().wait()
+with ringlet.timeout(0.05, quiet=True):
+    dns.getaddrinfo("name", "service")
+"""
+    )
+
+
 def test_errors_are_those_of_the_standard_library():
     with pytest.raises(socket.gaierror):
         socket.getaddrinfo("host.invalid", 80)
@@ -77,6 +154,8 @@ def test_the_other_lookups(lookups):
     assert socket.gethostbyname("127.0.0.1") == "127.0.0.1"
     assert lookups == []
     assert socket.gethostbyname("localhost") == "127.0.0.1"
+    assert socket.gethostbyname_ex("127.0.0.1") == ("127.0.0.1", [], ["127.0.0.1"])
+    assert len(lookups) == 1
     assert set(socket.gethostbyname_ex("localhost")[2]) == {"127.0.0.1"}
     assert "127.0.0.1" in socket.gethostbyaddr("127.0.0.1")[2]
     assert socket.getfqdn("localhost")

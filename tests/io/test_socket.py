@@ -23,7 +23,7 @@ def test_it_is_a_socket_of_the_standard_library(tcp):
         assert type(sock) is socket.socket
         assert repr(sock).startswith(f"<ringlet.io.socket.socket fd={sock.fileno()}, family=2")
         assert (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
-    assert socket.SocketType is socket.socket
+    assert socket.SocketType is stdlib.SocketType
 
 
 def test_every_name_of_the_standard_library_is_here():

@@ -4,17 +4,32 @@ Addresses in digits are answered at once. Arguments, results and errors are the 
 """
 
 import socket as stdlib
+from collections.abc import Callable
 from socket import getaddrinfo as native_getaddrinfo
 from socket import gethostbyaddr as native_gethostbyaddr
 from socket import gethostbyname as native_gethostbyname
 from socket import gethostbyname_ex as native_gethostbyname_ex
 from socket import getnameinfo as native_getnameinfo
-from typing import Any
+from typing import Any, TypeVar
 
-from ringlet.io.threadpool import to_thread
+from ringlet.io.threadpool import ThreadPool
+
+R = TypeVar("R")
+
+#: Threads that look names up. A name server that does not answer holds one for many seconds.
+THREADS = 16
+
+# A pool of their own: lookups that hang hold up neither files nor whatever else is done in threads,
+# and the end of the program does not wait for them.
+_pool = ThreadPool(THREADS, "ringlet-dns", abandoned_at_exit=True)
 
 #: With these two flags getnameinfo looks nothing up.
 _DIGITS_ONLY = stdlib.NI_NUMERICHOST | stdlib.NI_NUMERICSERV
+
+
+def _look_up(f: Callable[..., R], *args: Any) -> R:
+    """f(*args) in a thread. Who is killed or cancelled, or whose time is over, waits no longer."""
+    return _pool.call(f, *args)
 
 
 def getaddrinfo(
@@ -36,7 +51,7 @@ def getaddrinfo(
             )
         except stdlib.gaierror:
             pass  # a name, or an error that will come again
-    return to_thread(native_getaddrinfo, host, port, family, type, proto, flags)
+    return _look_up(native_getaddrinfo, host, port, family, type, proto, flags)
 
 
 def _is_number(port: bytes | str | int | None) -> bool:
@@ -47,24 +62,28 @@ def gethostbyname(hostname: str) -> str:
     """An IPv4 address of `hostname`."""
     if is_numeric(stdlib.AF_INET, hostname):
         return hostname
-    return to_thread(native_gethostbyname, hostname)
+    return _look_up(native_gethostbyname, hostname)
 
 
 def gethostbyname_ex(hostname: str) -> tuple[str, list[str], list[str]]:
     """The name, the aliases and the IPv4 addresses of `hostname`."""
-    return to_thread(native_gethostbyname_ex, hostname)
+    if isinstance(hostname, str) and is_numeric(stdlib.AF_INET, hostname):
+        return native_gethostbyname_ex(hostname)
+    return _look_up(native_gethostbyname_ex, hostname)
 
 
 def gethostbyaddr(ip_address: str) -> tuple[str, list[str], list[str]]:
     """The name, the aliases and the addresses of the host with `ip_address`."""
-    return to_thread(native_gethostbyaddr, ip_address)
+    return _look_up(native_gethostbyaddr, ip_address)
 
 
 def getnameinfo(sockaddr: Any, flags: int) -> tuple[str, str]:
-    """The host and the service that belong to a socket address."""
+    """The host and the service that belong to a socket address, which has its host in digits."""
+    if not isinstance(sockaddr, tuple) or not isinstance(flags, int):
+        return native_getnameinfo(sockaddr, flags)  # which says what is wrong with it
     if flags & _DIGITS_ONLY == _DIGITS_ONLY:
         return native_getnameinfo(sockaddr, flags)
-    return to_thread(native_getnameinfo, sockaddr, flags)
+    return _look_up(native_getnameinfo, sockaddr, flags)
 
 
 def getfqdn(name: str = "") -> str:

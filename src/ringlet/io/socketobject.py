@@ -169,9 +169,13 @@ class socket(stdlib.socket):  # noqa: N801
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """Send a datagram: sendto(data, address) or sendto(data, flags, address)."""
-        *flags, address = flags_and_address or (None,)
-        arguments = (*flags, resolve(self, address)) if flags_and_address else ()
-        return self._retry(WRITE, "sendto", _sendto, data, *arguments, flags=sum(flags))
+        if len(flags_and_address) not in (1, 2):
+            count = 1 + len(flags_and_address)
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({count} given)")
+        *flags, address = flags_and_address
+        arguments = (*flags, resolve(self, address))
+        no_wait = flags[0] if flags and isinstance(flags[0], int) else 0
+        return self._retry(WRITE, "sendto", _sendto, data, *arguments, flags=no_wait)
 
     def sendmsg(
         self,
