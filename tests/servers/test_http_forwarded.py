@@ -36,6 +36,7 @@ FOR = {
     "IPv6 with port": ("[2001:db8::1]:99", "2001:db8::1"),
     "port": ("192.0.2.7:1234", "192.0.2.7"),
     "unknown": ("unknown", "10.0.0.1"),
+    "Unix socket": ("192.0.2.7, unix:", "localhost"),
     "mapped": ("192.0.2.7, ::ffff:10.0.0.2", "192.0.2.7"),
 }
 
@@ -45,6 +46,12 @@ def test_the_last_address_that_is_no_proxys_is_the_client(value, address):
     trust = TrustedProxies(["10.0.0.0/8"])
     environ, _ = client_of(trust, f"X-Forwarded-For: {value}")
     assert environ["REMOTE_ADDR"] == address
+
+
+def test_a_proxy_on_a_unix_socket_is_one_of_the_row():
+    trust = TrustedProxies(["10.0.0.0/8", "unix"])
+    environ, _ = client_of(trust, "X-Forwarded-For: 192.0.2.7, unix:, 10.0.0.2")
+    assert environ["REMOTE_ADDR"] == "192.0.2.7"
 
 
 def test_several_headers_are_one_list():

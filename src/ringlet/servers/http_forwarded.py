@@ -169,8 +169,11 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 def _node(text: str) -> tuple[str, str]:
     """Address and port of a hop: "192.0.2.1", "192.0.2.1:80", "::1", "[::1]:80".
 
-    ("", "") for one that does not say: "unknown", or a name that starts with "_".
+    ("", "") for one that does not say: "unknown", or a name that starts with "_". nginx writes
+    "unix:" for a client on a Unix socket, whose address is "localhost" here.
     """
+    if text == "unix:":
+        return "localhost", ""
     host, port = text, ""
     if text.startswith("["):
         host, _, after = text[1:].partition("]")
