@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from ringlet.servers import http_head
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.http_wire import SEND_BYTES
 from ringlet.servers.wsgi_connection import Connection
@@ -306,3 +307,61 @@ def test_a_second_call_without_exc_info_is_an_error(talk, caplog):
 
     assert talk(app, get()).answer.status == 500
     assert "exc_info" in str(caplog.records[-1].exc_info[1])
+
+
+def test_headers_that_were_sent_before_mean_the_same_again():
+    """Their lines are kept, but what they say about a body is about each response."""
+    headers = [("Content-Type", "text/x-kept"), ("Content-Length", "5")]
+
+    def app(environ, start_response):
+        status = environ["QUERY_STRING"] or "200"
+        start_response(f"{status} As%20asked", headers)
+        return [b"" if status == "204" else b"hello"]
+
+    reads = [get("/?200"), get("/?204"), get("/?200"), get("/?200")]
+    reads[3] = reads[3].replace(b"GET", b"HEAD")
+    answers = talk_script(app, *reads, methods=["GET", "GET", "GET", "HEAD"]).answers
+    assert [answer.body for answer in answers] == [b"hello", b"", b"hello", b""]
+    assert [answer.headers.get("content-length") for answer in answers] == ["5", None, "5", "5"]
+    assert all(answer.headers["content-type"] == "text/x-kept" for answer in answers)
+    assert http_head.known_lines[headers[1]] == ("\r\nContent-Length: 5", 5)
+
+
+def test_a_kept_length_that_contradicts_another_is_refused(caplog):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "5"), ("Content-Length", "6")])
+        return [b"hello"]
+
+    def six(environ, start_response):
+        start_response("200 OK", [("Content-Length", "6")])
+        return [b"hello!"]
+
+    assert talk_script(six, get()).answer.body == b"hello!"
+    assert talk_script(app, get()).answer.status == 500
+    assert "contradicts" in caplog.text
+
+
+def test_cookies_are_not_kept_and_what_is_kept_is_bounded():
+    def app(environ, start_response):
+        start_response("200 OK", [("Set-Cookie", "session=secret"), ("X-Long", "x" * 100)])
+        return []
+
+    assert talk_script(app, get()).answer.headers["set-cookie"] == "session=secret"
+    assert not any("secret" in value or len(value) > 90 for _, value in http_head.known_lines)
+
+    def inventive(environ, start_response):
+        start = int(environ["QUERY_STRING"])
+        start_response("200 OK", [("X-Number", str(start + number)) for number in range(90)])
+        return []
+
+    talk = talk_script(inventive, *[get(f"/?{start}") for start in range(0, 900, 90)])
+    assert talk.statuses == [200] * 10
+    assert len(http_head.known_lines) <= 256
+
+
+def test_headers_may_come_in_lists_too():
+    def app(environ, start_response):
+        start_response("200 OK", [["Content-Length", "2"], ["X-Y", "z"]])
+        return [b"ok"]
+
+    assert talk_script(app, get()).answer.headers["x-y"] == "z"

@@ -29,6 +29,10 @@ _STATUS = re.compile(r"[2-9][0-9]{2} [^\x00-\x1f\x7f]*")
 known_names: dict[str, int] = {}
 #: For status lines applications have used: whether such a response has no body. Bounded too.
 known_statuses: dict[str, bool] = {}
+#: Headers applications have sent: the line for the wire, with what ends the line before it, and the
+#: number in a Content-Length. Most responses have the same few. Bounded too, and without cookies,
+#: which are secret and never the same.
+known_lines: dict[tuple[str, str], tuple[str, int | None]] = {}
 
 
 def kind_of(name: str) -> int:
@@ -51,6 +55,22 @@ def is_bodiless(status: str) -> bool:
     if len(known_statuses) < 1024:
         known_statuses[status] = bodiless
     return bodiless
+
+
+def line_of(name: str, value: str) -> str:
+    """The line of a header, with what ends the one before. Raises ValueError if it would be two."""
+    line = "\r\n" + name + ": " + value
+    if "\n" in value or "\r" in value or "\0" in value:
+        raise ValueError(f"a header value holds a line break or a NUL: {(name, value)!r}")
+    return line
+
+
+def keep_line(name: str, value: str, line: str, length: int | None) -> None:
+    """Keep a header's line for the next response, unless it is long or a cookie."""
+    if len(line) < 80 and name.lower() != "set-cookie":
+        if len(known_lines) >= 256:
+            known_lines.clear()
+        known_lines[name, value] = line, length
 
 
 def unsendable(headers: list[tuple[str, str]]) -> tuple[str, str] | None:

@@ -16,9 +16,12 @@ from ringlet.servers.http_head import (
     UPGRADE,
     date_line,
     is_bodiless,
+    keep_line,
     kind_of,
+    known_lines,
     known_names,
     known_statuses,
+    line_of,
     unsendable,
 )
 from ringlet.servers.http_parser import Request
@@ -98,20 +101,22 @@ class Response:
         bodiless = known_statuses.get(status)
         if bodiless is None:
             bodiless = is_bodiless(status)
-        lines = ["HTTP/1.1 " + status]
-        for name, value in headers:
-            kind = known_names.get(name)
-            if kind is None:
-                kind = kind_of(name)
-            if kind != ORDINARY and not self._note(kind, name, value, status):
+        head = "HTTP/1.1 " + status
+        for header in headers:
+            try:
+                line, length = known_lines[header]
+            except (KeyError, TypeError):  # a list instead of a tuple has no hash
+                head += self._line(*header, status)
                 continue
-            lines.append(name + ": " + value)
-        # One look over the whole is cheaper than one per header.
-        text = "".join(lines)
-        if "\n" in text or "\r" in text or "\0" in text:
-            raise ValueError(f"a header value holds a line break or a NUL: {unsendable(headers)!r}")
+            if length is None:
+                head += line
+            elif self._left is None and not bodiless:
+                self._left = length
+                head += line
+            else:
+                head += self._line(*header, status)
         self._bodiless = bodiless or self._is_head
-        self._head = "\r\n".join(lines)
+        self._head = head
         self.status = status
         return self.write
 
@@ -145,6 +150,18 @@ class Response:
         self._left = None
         self.keep_alive = self._request.keep_alive
         self.status = ""
+
+    def _line(self, name: str, value: str, status: str) -> str:
+        """A header as it is sent, which may be not at all, taken note of if it matters here."""
+        kind = known_names.get(name)
+        if kind is None:
+            kind = kind_of(name)
+        if kind != ORDINARY and not self._note(kind, name, value, status):
+            return ""
+        line = line_of(name, value)
+        if kind in (ORDINARY, CONTENT_LENGTH):
+            keep_line(name, value, line, self._left if kind == CONTENT_LENGTH else None)
+        return line
 
     def _note(self, kind: int, name: str, value: str, status: str) -> bool:
         """Take note of a header that matters to the server; whether to send it."""
