@@ -65,11 +65,15 @@ class Served:
 
 
 @contextmanager
-def serving(folder, *arguments, app="shop:app", port=True, env=None, **popen):
-    """Run the command until it serves; gives it, with `address` or `url` of its first address."""
+def serving(folder, *arguments, app="shop:app", port=True, env=None, command=None, **popen):
+    """Run the command until it serves; gives it, with `address` or `url` of its first address.
+
+    `command` is how to start Python, if that is not all of it.
+    """
+    command = command or [sys.executable]
     where = ["--port", "0"] if port else []
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "ringlet", "serve", app, *where, *arguments],
+        [*command, "-W", "error", "-m", "ringlet", "serve", app, *where, *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -267,7 +267,8 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CommandError(error.strerror or str(error)) from error
+        what = error.strerror or str(error)
+        raise CommandError(f"{error.filename}: {what}" if error.filename else what) from error
     except (ImportError, ValueError, TypeError) as error:
         raise CommandError(str(error)) from error
 

@@ -261,7 +261,8 @@ def address(text: str) -> Any:
         return "\0" + path[1:] if path.startswith("@") else path
     if text.startswith("/"):
         return text
-    if match := re.fullmatch(r"(?:\[([^][]*)\]|([^][:]*)):([^:]*)", text):
+    match = re.fullmatch(r"(?:\[([^][]*)\]|([^][:/]*)):([^:]*)", text)
+    if match and match[2] not in ("unix", "fd"):
         return (match[1] or match[2] or "", port(match[3]))
     raise argparse.ArgumentTypeError(
         f"{text!r} is no address: give HOST:PORT, [IPV6]:PORT, unix:PATH, fd://NUMBER or systemd"
