@@ -10,7 +10,7 @@ from ringlet import _core
 from ringlet.errors import Deadlock, TaskletExit
 from ringlet.sched.clock import SystemClock
 from ringlet.sched.hub import keep_hub_only, make_hub
-from ringlet.sched.tasklet import Tasklet, failed
+from ringlet.sched.tasklet import Tasklet, failed, forget_later_starts
 from ringlet.sched.threads import current_thread, main_thread
 
 __all__ = ("call_at_the_end", "install")
@@ -81,6 +81,8 @@ def become_only_one() -> None:
     """In a forked child: the tasklet that forked is the main one, and alone."""
     _core.keep_current_only()
     keep_hub_only(_core.hub() if _core.has_ring() else None)
+    if _core.has_ring():
+        forget_later_starts(_core.hub())
 
 
 def end_forked_process(error: BaseException | None) -> None:

@@ -215,6 +215,13 @@ def _start_if_new(tasklet: Tasklet[Any]) -> None:
         tasklet.start()
 
 
+def forget_later_starts(hub: Any) -> None:
+    """In a forked child: what spawn_later() was to start is the parent's, too."""
+    for timer in hub.timers.pending():
+        if timer.callback is _start_if_new:
+            timer.cancel()
+
+
 def tasklets() -> list[_core.Tasklet[Any]]:
     """All tasklets of this thread that have started and not ended, the main one first."""
     first = _core.main()
