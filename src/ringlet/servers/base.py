@@ -245,12 +245,25 @@ class Server:
         handling = self._served[key] = spawn(f, *args)
         handling.name = self._handler_name
         # It may be killed before its first step.
-        handling.add_done_callback(lambda _: self._end(key))
+        handling.add_done_callback(_End(self, key))
 
     def _end(self, key: Any) -> None:
         """`key` is not served any more. Harmless when repeated."""
         if self._served.pop(key, None) is not None:
             self._room.set()
+
+
+class _End:
+    """Tells a server that it serves `key` no more. Each connection has one; a closure is larger."""
+
+    __slots__ = ("_key", "_server")
+
+    def __init__(self, server: Server, key: Any) -> None:
+        self._server = server
+        self._key = key
+
+    def __call__(self, _: Tasklet[Any]) -> None:
+        self._server._end(self._key)
 
 
 def _now() -> float:
