@@ -416,15 +416,16 @@ def test_scopes_may_be_left_in_any_order():
     schedule()
 
 
+class BrokenClock:
+    def time(self):
+        raise LookupError
+
+
 @leak_checked
 def test_an_error_in_setting_the_limit_leaves_nothing_entered():
-    class Broken:
-        def time(self):
-            raise LookupError
-
     hub = _core.hub()
     before = hub.clock
-    hub.clock = Broken()
+    hub.clock = BrokenClock()
     try:
         with pytest.raises(LookupError):
             timeout(5).__enter__()
