@@ -187,6 +187,44 @@ else:
     )
 
 
+def test_a_job_that_may_still_wake_somebody_is_waited_for():
+    """It is not who waits that has submitted it, nor is it the job's end that wakes him."""
+    run_isolated(
+        """
+import threading, ringlet
+from ringlet.io.threadpool import ThreadPool
+channel, gate = ringlet.Channel(), threading.Event()
+pool = ThreadPool(1)
+pool.submit(gate.wait)
+pool.submit(channel.send, 1)  # waits for the thread
+threading.Timer(0.01, gate.set).start()
+assert channel.receive() == 1
+"""
+    )
+
+
+def test_threads_are_real_also_where_threading_is_patched():
+    run_isolated(
+        """
+import ringlet.patch
+ringlet.patch.install("time", "threading", "queue")
+import concurrent.futures, os, threading, ringlet
+from ringlet.io.threadpool import ThreadPool, to_thread
+assert to_thread(threading.get_native_id) != os.getpid()
+gate = threading.Event()
+waiting = ringlet.spawn(to_thread, gate.wait)
+thread = threading.Thread(target=gate.set)
+thread.start()
+assert waiting.result()
+with ThreadPool(2) as pool:
+    futures = [pool.submit(threading.get_native_id) for _ in range(3)]
+    concurrent.futures.wait(futures)
+    idents = {future.result() for future in concurrent.futures.as_completed(futures)}
+    assert os.getpid() not in idents
+"""
+    )
+
+
 def test_after_a_fork():
     run_isolated(
         """

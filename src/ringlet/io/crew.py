@@ -15,10 +15,11 @@ from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
+from ringlet.sched.hub import busy_elsewhere
 from ringlet.sched.lifecycle import call_at_the_end
 from ringlet.sched.threads import current_thread
 
-__all__ = ("Crew", "Job")
+__all__ = ("Crew", "Job", "allocate_lock")
 
 
 class Job(Protocol):
@@ -42,7 +43,8 @@ class Crew:
 
     # Invariants:
     #   each entry of _idle stands for a thread that waits for a job, and that nobody relies on yet;
-    #   _threads has a lock for each thread that is alive, which is released when it ends.
+    #   _threads has a lock for each thread that is alive, which is released when it ends;
+    #   _unfinished is the number of jobs that wait or are being run.
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Crew:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._idle: deque[None] = deque()
         self._threads: dict[int, _Lock] = {}
+        self._unfinished = 0
         # Reentrant: a signal handler may come while its own thread has it.
         self._lock = RLock()
 
@@ -75,6 +78,11 @@ class Crew:
     def size(self) -> int:
         """How many threads it has."""
         return len(self._threads)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any job waits or is being run, which may wake anybody."""
+        return self._unfinished > 0
 
     def add(self, job: Job) -> None:
         """Have `job` run as soon as a thread is free.
@@ -84,6 +92,7 @@ class Crew:
         with self._lock:
             if self.is_shut:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            self._unfinished += 1
             self._jobs.put(job)
         try:
             self._idle.pop()
@@ -105,9 +114,11 @@ class Crew:
                     return
                 if not _at_exit:
                     job.withdraw()
+                    self.count_end()
                     raise
                 # From 3.12 on no thread can be started any more. Blocking is all that is left.
                 job.run()
+                self.count_end()
 
     def take(self) -> Job | None:
         """For a thread: wait for the next job. None: there will be none."""
@@ -148,7 +159,13 @@ class Crew:
             while True:
                 job = self._jobs.get_nowait()
                 if job is not None:
+                    self.count_end()
                     yield job
+
+    def count_end(self) -> None:
+        """One of the jobs is done, or will not be."""
+        with self._lock:
+            self._unfinished -= 1
 
     def shut(self, withdraw: bool = False) -> None:
         """Take no more jobs. The threads end when they have done what there is.
@@ -192,16 +209,17 @@ def _work(crew: Crew, number: int, done: _Lock) -> None:
     """What a thread of a crew does."""
     thread = current_thread()
     thread.name = f"{crew.name}_{number}"
-    # It wakes nobody of its own accord; see Hub.other_threads.
+    # While it has nothing to do it wakes nobody; see Hub.other_threads, and below busy_elsewhere.
     thread.ringlet_worker = True  # type: ignore[attr-defined]
     try:
         if crew.prepare():
             while (job := crew.take()) is not None:
                 job.run()
+                crew.count_end()
                 del job  # not while we wait for the next one
     finally:
         # On 3.11 the object outlives the thread, and is the next one's that gets its ident.
-        thread.ringlet_worker = False  # type: ignore[attr-defined]
+        del thread.ringlet_worker  # type: ignore[attr-defined]
         crew.leave(number)
         done.release()
 
@@ -225,7 +243,12 @@ def _renew_all() -> None:
         crew.renew()
 
 
+def _is_any_busy() -> bool:
+    return any(crew.is_busy for crew in list(_crews))
+
+
 atexit.register(_note_exit)
+busy_elsewhere.append(_is_any_busy)
 # Tasklets that are told to end may need a thread for it, so crews go after them.
 call_at_the_end(_end_all)
 os.register_at_fork(after_in_child=_renew_all)

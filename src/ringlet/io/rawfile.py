@@ -6,12 +6,12 @@ Each stands around a FileIO, which has the descriptor, closes it, and warns if n
 import io
 import os
 import warnings
-from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ringlet._core import Endpoint
 from ringlet.io.attempts import NOWAIT, UNKNOWN, read_now, write_now
+from ringlet.io.crew import allocate_lock
 from ringlet.io.threadpool import to_thread
 from ringlet.sched.pollers import READ, WRITE
 

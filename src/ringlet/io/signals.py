@@ -9,7 +9,6 @@ tasklets run; sigwait() and its kin block the thread.
 
 import os
 import signal as stdlib
-from _thread import get_ident
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -116,12 +115,13 @@ def _deliver(signum: int) -> None:
 
 def _is_main_thread() -> bool:
     # What threading calls the current thread may be a tasklet, where it is patched.
-    return get_ident() == main_thread().ident
+    return _core.current().thread_ident == main_thread().ident  # type: ignore[no-any-return]
 
 
 def _check_thread(what: str) -> None:
     if not _is_main_thread():
-        raise ValueError(f"{what} in thread {get_ident()}: signals belong to the main thread")
+        here = _core.current().thread_ident
+        raise ValueError(f"{what} in thread {here}: signals belong to the main thread")
 
 
 # --- waiting for signals ------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ringlet.sched.picture import own_ring
 from ringlet.sched.report import deadlock_report
 from ringlet.sched.threads import current_thread, main_thread, native_threads
 
-__all__ = ("Hub", "call_threadsafe")
+__all__ = ("Hub", "busy_elsewhere", "call_threadsafe")
 
 # Seconds after which the hub looks again whether the threads it relies on are still alive.
 _LOOK_AGAIN = 1.0
@@ -36,6 +36,11 @@ _SHARED = (
 # How many of the timers that are due are fired before others have their turn, and descriptors are
 # looked at: however many are due together, nothing else waits for all of them.
 _AT_ONCE = 256
+
+
+# Whether something elsewhere may yet wake a tasklet, of whom no hub was told to expect it: asked
+# before a deadlock is reported.
+busy_elsewhere: list[Callable[[], bool]] = []
 
 
 class Hub:
@@ -154,7 +159,7 @@ class Hub:
                 pass
             elif self._may_be_signalled():
                 self.clock.wait(self.poller.poll, self._time_until(None))
-            elif any(self.other_threads()):
+            elif any(self.other_threads()) or any(is_busy() for is_busy in busy_elsewhere):
                 # One that ends without a wake leaves nobody to tell us so.
                 self.poller.poll(_LOOK_AGAIN)
             else:
