@@ -10,6 +10,7 @@ import pytest
 
 from ringlet.servers import WSGIServer
 from ringlet.servers.http_access import Access, AccessSink, LogFile, formatter
+from ringlet.servers.http_forwarded import TrustedProxies
 from ringlet.servers.http_limits import HTTPLimits
 from ringlet.servers.wsgi_connection import Connection
 from tests.servers.scripted import BASE, ScriptedSocket, echo, get, hello, post
@@ -83,6 +84,14 @@ def test_what_is_refused_is_logged_too(read, status):
     (access,) = logged(hello, read)
     assert (access.method, access.target, access.status) == ("", "", status)
     assert access.remote_addr == "192.0.2.7"
+
+
+def test_what_a_trusted_proxy_sends_malformed_is_logged():
+    entries = []
+    sock = ScriptedSocket(get("/x", "X-Forwarded-Proto: gopher"))
+    trust = TrustedProxies(["*"])
+    Connection(sock, hello, HTTPLimits(), BASE, entries.append, trust).serve()
+    assert [(entry.target, entry.status) for entry in entries] == [("/x", 400)]
 
 
 def test_a_failing_application_is_logged_with_what_the_client_saw():

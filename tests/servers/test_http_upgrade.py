@@ -131,11 +131,15 @@ def test_there_is_one_answer_only(caplog):
         environ["ringlet.upgrade"]("shout")
         return [b"never"]
 
+    def late_body(environ, start_response):
+        environ["ringlet.upgrade"]("shout")
+        yield b"never"
+
     assert Talk(serve(after_start, get("/", *ASK)).raw).statuses == [500]
-    for app in (twice, start_after, body):
+    for app in (twice, start_after, body, late_body):
         assert serve(app, get("/", *ASK)).raw == SWITCH + b"\r\n"
     kinds = [record.exc_info[0] for record in caplog.records]
-    assert kinds == [RuntimeError] * 3 + [ValueError]
+    assert kinds == [RuntimeError] * 3 + [ValueError] * 2
 
 
 def test_only_with_status_426_a_response_may_name_a_protocol():
@@ -151,6 +155,28 @@ def test_the_log_has_one_entry_for_all_of_it():
     entries = []
     serve(shout, get("/", *ASK) + b"hm", b"hm", access=entries.append)
     assert [(entry.status, entry.sent, entry.complete) for entry in entries] == [(101, 4, True)]
+
+
+def test_an_application_may_be_a_generator():
+    def app(environ, start_response):
+        stream = environ["ringlet.upgrade"]("shout")
+        stream.send(b"hm")
+        yield from ()
+
+    assert serve(app, get("/", *ASK)).raw == SWITCH + b"\r\nhm"
+
+
+def test_what_is_to_be_done_when_the_server_stops_may_fail(caplog):
+    def app(environ, start_response):
+        stream = environ["ringlet.upgrade"]("shout")
+        stream.on_stop = lambda: 1 / 0
+        connection.finish()
+        return []
+
+    sock = ScriptedSocket(get("/", *ASK))
+    connection = Connection(sock, app, HTTPLimits(), BASE)
+    connection.serve()
+    assert caplog.records[-1].exc_info[0] is ZeroDivisionError
 
 
 def test_a_lost_connection_is_the_end(caplog):

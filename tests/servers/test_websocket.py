@@ -15,7 +15,7 @@ from wsproto.events import (
 )
 from wsproto.extensions import PerMessageDeflate
 
-from ringlet import Channel, spawn
+from ringlet import Channel, spawn, timeout
 from ringlet.servers import WSGIServer
 from ringlet.servers import websocket as module
 from ringlet.servers.websocket import WebSocketClosed, websocket
@@ -222,6 +222,22 @@ def test_a_client_that_answers_is_kept():
             client.send(client.event().response())
         client.send(TextMessage(data="here"))
         assert client.message() == "here"
+
+
+def test_a_message_that_was_cut_is_never_followed_by_another():
+    """A time limit of the handler's own has ended it half-way."""
+    told = Channel(buffer=1)
+
+    def handler(ws):
+        with timeout(0.05, quiet=True):
+            ws.send(b"x" * 20_000_000)
+        with pytest.raises(WebSocketClosed):
+            ws.send("y")
+        told.send("told")
+
+    with serving(handler) as server, client_of(server) as client:
+        client.event()
+        assert told.receive(SECONDS) == "told"
 
 
 def test_receiving_has_a_time_limit():

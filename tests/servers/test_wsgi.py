@@ -224,6 +224,15 @@ def test_an_error_before_the_head_is_a_500(talk, error, where, caplog):
     assert record.exc_info[1] is error
 
 
+def test_the_answer_to_head_has_no_body_even_then(talk):
+    def app(environ, start_response):
+        raise AppError
+
+    raw = talk(app, HEAD).raw
+    assert raw.startswith(b"HTTP/1.1 500 ")
+    assert raw.endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize("headers", [[], [("Content-Length", "10")]])
 def test_an_error_after_the_head_cuts_the_connection(talk, headers, caplog):
     def app(environ, start_response):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ringlet import Channel, schedule, spawn, timeout
+from ringlet import Channel, Timeout, schedule, spawn, timeout
 from ringlet.io import socket
 from ringlet.servers import HTTPLimits, WSGIServer, http_parser
 from tests.servers.conftest import receive_all
@@ -377,6 +377,30 @@ def test_a_time_limit_of_the_applications_own_is_its_error(caplog):
     with serving(app, request_timeout=SECONDS) as server, connect(server) as client:
         assert answer_to(client, get())[0] == 500
     assert caplog.records[-1].getMessage() == "the application failed on GET /"
+
+
+def test_a_response_that_was_cut_is_never_followed_by_another():
+    """Though the application hides that its own time limit ended a write half-way."""
+
+    def app(environ, start_response):
+        write = start_response("200 OK", [])
+        try:
+            with timeout(0.05):
+                write(b"x" * 20_000_000)
+        except Timeout:
+            pass
+        with pytest.raises(ConnectionAbortedError):
+            write(b"y")
+        told.send("told")
+        return []
+
+    told = Channel(buffer=1)
+    with serving(app) as server, connect(server) as client:
+        client.sendall(get() + get())
+        assert told.receive(SECONDS) == "told"
+        raw = receive_all(client)
+    assert raw.count(b"HTTP/1.1") == 1
+    assert b"y" not in raw.partition(b"\r\n\r\n")[2]
 
 
 def test_the_application_learns_of_other_processes():

@@ -107,13 +107,14 @@ class _DateLine:
 date_line = _DateLine()
 
 
-def error_response(error: RequestError) -> bytes:
-    """The whole answer to a request that is refused, head and body."""
+def error_response(error: RequestError, is_head: bool = False) -> bytes:
+    """The whole answer to a request that is refused: head, and body unless it `is_head`."""
     phrase = HTTPStatus(error.status).phrase
     body = f"{error.status} {phrase}: {error.reason}\n".encode("latin-1", "replace")
-    return (
+    head = (
         f"HTTP/1.1 {error.status} {phrase}{date_line()}\r\n"
         "Content-Type: text/plain; charset=iso-8859-1\r\n"
         f"Content-Length: {len(body)}\r\n"
         "Connection: close\r\n\r\n"
-    ).encode("latin-1") + body
+    ).encode("latin-1")
+    return head if is_head else head + body

@@ -34,10 +34,10 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None,
 class Response:
     """The answer to one request.
 
-    `head_sent` tells whether the client has seen its beginning, so that no other answer is
-    possible, and `complete` whether all of it was sent; `keep_alive` whether the connection can
-    be used again after it. `status` is its status line, "" while there is none, and `sent` the
-    bytes of the body that were sent.
+    `is_head` tells whether the request's method is HEAD, `head_sent` whether the client has seen
+    the beginning, so that no other answer is possible, and `complete` whether all of it was sent;
+    `keep_alive` whether the connection can be used again after it. `status` is its status line, ""
+    while there is none, and `sent` the bytes of the body that were sent.
     """
 
     __slots__ = (
@@ -45,13 +45,13 @@ class Response:
         "_chunked",
         "_has_date",
         "_head",
-        "_is_head",
         "_left",
         "_reader",
         "_request",
         "_wire",
         "complete",
         "head_sent",
+        "is_head",
         "keep_alive",
         "sent",
         "status",
@@ -77,9 +77,9 @@ class Response:
         #: The body goes out in chunks.
         self._chunked = False
         #: Asked for before the application can change the environ.
-        self._is_head = request.environ["REQUEST_METHOD"] == "HEAD"
+        self.is_head = request.environ["REQUEST_METHOD"] == "HEAD"
         #: No body goes out, whatever the application returns: HEAD, or such a status.
-        self._bodiless = self._is_head
+        self._bodiless = self.is_head
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -115,7 +115,7 @@ class Response:
                 head += line
             else:
                 head += self._line(*header, status)
-        self._bodiless = bodiless or self._is_head
+        self._bodiless = bodiless or self.is_head
         self._head = head
         self.status = status
         return self.write
@@ -225,6 +225,8 @@ class Response:
         """Send one part of the body; the first one takes the head along."""
         if not isinstance(data, bytes):
             raise TypeError(f"a body is made of bytes, not {type(data).__name__}: {data!r:.60}")
+        if self.upgraded:
+            raise ValueError("the connection left HTTP, but the application returned a body")
         excess = 0
         head = b"" if self.head_sent else self._close_head()
         if self._bodiless:
@@ -248,7 +250,7 @@ class Response:
         if not isinstance(body, bytes):
             raise TypeError(f"a body is made of bytes, not {type(body).__name__}: {body!r:.60}")
         if self._bodiless:
-            if body and self._is_head:
+            if body and self.is_head:
                 self._announce(len(body))  # as for GET; an empty body says nothing about that
             body = b""
         elif self._left is None:

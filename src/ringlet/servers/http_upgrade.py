@@ -1,10 +1,13 @@
 """Leaving HTTP: a connection that an application takes over for another protocol."""
 
+import logging
 from collections.abc import Callable, Iterable
 
 from ringlet.sched import timeout
 from ringlet.servers.http_response import Response
 from ringlet.servers.http_wire import Wire
+
+logger = logging.getLogger("ringlet.server")
 
 
 class Upgraded:
@@ -47,8 +50,11 @@ class Upgraded:
         """Called by the server when it begins to stop."""
         if self.on_stop is None:
             self._wire.end_input()
-        else:
+            return
+        try:
             self.on_stop()
+        except Exception:
+            logger.exception("what was to be done when the server stops has failed")
 
 
 class Upgrade:

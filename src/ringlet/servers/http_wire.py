@@ -1,5 +1,6 @@
 """One connection's socket, as the HTTP server uses it."""
 
+import errno
 import socket
 import struct
 from contextlib import suppress
@@ -87,20 +88,33 @@ class Wire:
 
         Raises OSError when the connection is lost, TimeoutError if the client does not read.
         """
-        if self.write_timeout != self._seconds:
-            self._allow(self.write_timeout)
+        if self.lost or self.write_timeout != self._seconds:
+            self._begin_send()
         try:
             if len(head) + len(body) <= SEND_BYTES:
                 self._sendall(head + body)
             else:
                 self._send_slices(head, body)
-        except TimeoutError:
-            # Closed without a reset, the kernel would keep megabytes for a client that never reads.
-            self.abort()
+        except BaseException as error:
+            self._lose(error)
             raise
-        except OSError:
+
+    def _begin_send(self) -> None:
+        if self.lost:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the connection was lost before")
+        if self.write_timeout != self._seconds:
+            self._allow(self.write_timeout)
+
+    def _lose(self, error: BaseException) -> None:
+        """Sending has failed, or was ended by a time limit or from outside.
+
+        Nothing can come after what may be half of something. Closed without a reset, the kernel
+        would keep megabytes for a client that never reads.
+        """
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             self.lost = True
-            raise
+        else:
+            self.abort()
 
     def _send_slices(self, head: bytes, body: bytes) -> None:
         self._sendall(head + body[:SEND_BYTES])
@@ -117,16 +131,12 @@ class Wire:
         if count <= SHORT_FILE or type(self._socket) not in FILE_SENDERS:
             return self._send_blocks(head, file, count)
         sock: Any = self._socket
-        if self.write_timeout != self._seconds:
-            self._allow(self.write_timeout)
+        self._begin_send()
         try:
             sock.sendall(head, socket.MSG_MORE)
             sent: int = sock.sendfile(file, offset, count)
-        except TimeoutError:
-            self.abort()  # as in `send`
-            raise
-        except OSError:
-            self.lost = True
+        except BaseException as error:
+            self._lose(error)
             raise
         return sent
 

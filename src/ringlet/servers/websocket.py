@@ -156,6 +156,10 @@ class WebSocket:
                     self._closed = WebSocketClosed(GOING_AWAY, "the server stops")
             except OSError as error:
                 self._lose(str(error))
+            except BaseException:
+                # A part of a frame may be out, and nothing can come after that.
+                self._lose("sending a message was ended by a time limit, or from outside")
+                raise
 
     def _lose(self, reason: str) -> None:
         if self._closed is None:

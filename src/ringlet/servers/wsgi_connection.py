@@ -121,10 +121,12 @@ class Connection:
         refused: bool | None = None
         try:
             try:
-                if self._trust is not None:
-                    self._trust.apply(request.environ)
                 if self._access is not None:
                     access = self._note(request)
+                if self._trust is not None:
+                    self._trust.apply(request.environ)
+                    if access is not None:
+                        access.remote_addr = request.environ["REMOTE_ADDR"]
                 if request.upgrade:
                     self._upgrade = self._offer(request, response)
                 if self._limits.request_timeout is None:
@@ -145,6 +147,8 @@ class Connection:
             return False
         reader = self._reader
         complete = request.body.complete
+        if self._wire.lost:
+            return False
         if response.keep_alive and (complete or reader.drain(request.body)):
             return True
         if not complete or response.upgraded or reader.unread:
@@ -232,7 +236,7 @@ class Connection:
                 refusal = RequestError(500, "the application failed")
         if not response.head_sent:
             response.status = str(refusal.status)
-            response.head_sent = response.complete = self._refuse(refusal)
+            response.head_sent = response.complete = self._refuse(refusal, response.is_head)
             return response.complete
         if response.upgraded:
             return not self._wire.lost  # what to tell is a matter of the other protocol
@@ -240,12 +244,12 @@ class Connection:
             self._wire.abort()
         return False
 
-    def _refuse(self, error: RequestError) -> bool:
+    def _refuse(self, error: RequestError, is_head: bool = False) -> bool:
         """Send the answer to a request that is refused; whether that went out."""
         if self._wire.lost:
             return False
         try:
-            self._wire.send(error_response(error))
+            self._wire.send(error_response(error, is_head))
         except OSError as lost:
             logger.debug("connection lost: %s", lost)
             return False
