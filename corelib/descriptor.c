@@ -379,6 +379,17 @@ void rl_descriptor_wake_all(struct rl_descriptors *all, int fd) {
     }
 }
 
+int rl_descriptor_hold(struct rl_descriptors *all, int fd, uint32_t serial, int holds) {
+    if (fd < 0 || (!holds && !rl_descriptor_holds(all, fd)))
+        return 0;
+    if (make_entry(all, fd) < 0)
+        return -1;
+    all->table[fd].holder = holds ? serial : 0;
+    if (holds && all->table[fd].first)
+        rl_descriptor_report(all, fd, RL_READ, 0); /* Some of them only ask what is ready. */
+    return 0;
+}
+
 int rl_descriptor_forget(int fd, uint32_t serial, int is_open) {
     struct rl_descriptors *here = rl_descriptors_here();
     for (struct rl_descriptors *all = everybodys; all; all = all->next) {
@@ -391,6 +402,8 @@ int rl_descriptor_forget(int fd, uint32_t serial, int is_open) {
         }
         if (entry)
             renew(entry, 0);
+        if (rl_descriptor_holds(all, fd) && (is_open || all->table[fd].holder == serial))
+            all->table[fd].holder = 0;
         rl_descriptor_wake_all(all, fd);
     }
     /* What is Python's, timers and pollers, only its own thread may call. In others

@@ -46,6 +46,8 @@ struct rl_descriptor {
     char unusual;                   /* Urgent data, an end or an error was seen, so that a short
                                        read proves nothing any more. */
     char unseen;                    /* Directions reported while nobody waited for them. */
+    uint32_t holder;                /* The use of the number whose owner has taken input from the
+                                       kernel that nobody has read yet, as TLS does; or 0. */
 };
 
 /* The Python object Descriptors. Its hub owns it. */
@@ -144,6 +146,15 @@ void rl_descriptor_wake_all(struct rl_descriptors *all, int fd);
 /* For the timer of `fd`: wakes those whose time is over, and sets it anew if there
    are others. Returns 0, or -1 with an exception set. */
 int rl_descriptor_expire(struct rl_descriptors *all, int fd);
+
+/* Notes whether the owner of this use of `fd` has input that the kernel does not know of any more,
+   so that it is ready to be read for those who ask. Returns 0, or -1 with MemoryError set. */
+int rl_descriptor_hold(struct rl_descriptors *all, int fd, uint32_t serial, int holds);
+
+/* Whether `fd` is one of those. */
+static inline int rl_descriptor_holds(const struct rl_descriptors *all, int fd) {
+    return fd >= 0 && fd < all->size && all->table[fd].holder != 0;
+}
 
 /* This use of `fd` is about to end. Whoever waits for it, in any thread, is woken
    and finds out. `is_open`: the number is still ours, so that it can be taken

@@ -176,6 +176,19 @@ static PyObject *endpoint_wake(PyObject *object, PyObject *value) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(hold_doc, "hold($self, flag, /)\n--\n\n"
+"Say whether there is input that was received and that nobody has read yet, so that select and\n"
+"poll find the descriptor readable in this thread.");
+
+static PyObject *endpoint_hold(PyObject *object, PyObject *value) {
+    const struct rl_endpoint *self = (struct rl_endpoint *)object;
+    struct rl_descriptors *all = rl_descriptors_get();
+    int holds = PyObject_IsTrue(value);
+    if (!all || holds < 0 || rl_descriptor_hold(all, self->fd, self->serial, holds) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(forget_doc, "forget($self, /)\n--\n\n"
 "The descriptor is about to be closed or given away. Whoever waits for it gets an OSError.\n"
 "Harmless when repeated.");
@@ -205,6 +218,7 @@ static PyMethodDef methods[] = {
     {"wait", (PyCFunction)(void (*)(void))endpoint_wait, METH_FASTCALL, wait_doc},
     {"take_turn", endpoint_take_turn, METH_NOARGS, take_turn_doc},
     {"wake", endpoint_wake, METH_O, wake_doc},
+    {"hold", endpoint_hold, METH_O, hold_doc},
     {"forget", endpoint_forget, METH_NOARGS, forget_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -30,7 +30,22 @@ int rl_levels_parse_seconds(PyObject *value, double *seconds) {
 
 /* --- asking and waiting ------------------------------------------------------ */
 
-/* Asks the kernel. Returns how many of them are ready, or -1 with OSError set. */
+/* Marks those that can be read although the kernel has nothing for them. `ready` is how many are
+   ready already; returns how many are then. */
+static int add_held(struct pollfd *asked, int count, int ready) {
+    const struct rl_descriptors *all = rl_descriptors_here();
+    for (int i = 0; all && i < count; i++) {
+        int readable = asked[i].events & (POLLIN | POLLRDNORM);
+        if (!readable || asked[i].revents & POLLNVAL || !rl_descriptor_holds(all, asked[i].fd))
+            continue;
+        ready += asked[i].revents == 0;
+        asked[i].revents |= (short)readable;
+    }
+    return ready;
+}
+
+/* Asks the kernel, and whoever holds what was received. Returns how many of them are ready, or -1
+   with OSError set. */
 static int ask(struct pollfd *asked, int count) {
     int ready;
     do {
@@ -38,7 +53,7 @@ static int ask(struct pollfd *asked, int count) {
     } while (ready < 0 && errno == EINTR);
     if (ready < 0)
         PyErr_SetFromErrno(PyExc_OSError);
-    return ready;
+    return ready < 0 ? -1 : add_held(asked, count, ready);
 }
 
 /* What the tasklet is said to wait for: a new reference, or NULL with an exception set. */

@@ -8,7 +8,7 @@ import socket as plain
 import pytest
 
 import ringlet
-from ringlet.io import socket, ssl
+from ringlet.io import select, socket, ssl
 from ringlet.testing import fake_clock
 from tests.certificates import client_context, server_context
 from tests.io.settling import settle
@@ -195,6 +195,77 @@ def test_a_file_is_sent(tls, tmp_path):
         a.setblocking(False)
         with pytest.raises(ValueError, match="non-blocking"):
             a.sendfile(file)
+
+
+# --- select and poll ----------------------------------------------------------------------------
+
+
+def readable(sock):
+    return bool(select.select([sock], [], [], 0)[0])
+
+
+def test_select_finds_what_the_kernel_has_given_away(tls):
+    """TLS takes all that has come at once, so a program that asks the kernel would miss some."""
+    a, b = tls
+    assert not readable(b)
+    a.sendall(b"first")
+    a.sendall(b"second")
+    ringlet.sleep(0.001)
+    assert readable(b)
+    assert b.recv(100) == b"first"
+    assert readable(b)
+    assert b.recv(3) == b"sec"
+    assert readable(b)
+    assert b.pending() == 3
+    assert readable(b)
+    assert b.recv(100) == b"ond"
+    assert not readable(b)
+    a.sendall(b"third")
+    assert readable(b)
+
+
+def test_select_wakes_when_another_tasklet_leaves_something(tls):
+    a, b = tls
+    asking = ringlet.spawn(select.select, [b], [], [], 20)
+    settle()
+    assert asking.state == "parked"
+    a.sendall(b"some" + b"thing")
+    assert b.recv(4) == b"some"
+    assert asking.result() == ([b], [], [])
+    assert b.recv(100) == b"thing"
+
+
+def test_select_after_an_early_request():
+    """It comes with the end of the handshake."""
+    a, b = tcp_pair()
+
+    def ask():
+        with client_context().wrap_socket(a, server_hostname="localhost") as client:
+            client.sendall(b"request")
+            return client.recv(100)
+
+    asking = ringlet.spawn(ask)
+    with ssl.wrap_accepted(b, server_context()) as server:
+        while not readable(server):
+            ringlet.schedule()
+        server.settimeout(0)
+        assert server.recv(100) == b"request"
+        assert not readable(server)
+        server.sendall(b"answer")
+    assert asking.result() == b"answer"
+
+
+def test_a_new_socket_of_the_same_number_holds_nothing(tls):
+    a, b = tls
+    a.sendall(b"something")
+    assert b.recv(1) == b"s"
+    number = b.fileno()
+    c, d = socket.socketpair()
+    with c, d:
+        b.close()
+        os.dup2(d.fileno(), number)
+        with socket.socket(fileno=number) as other:
+            assert not readable(other)
 
 
 # --- at the same time ---------------------------------------------------------------------------
@@ -513,7 +584,9 @@ def test_tls_ends_and_the_connection_goes_on(tls):
     assert a.unwrap() is a
     ending.join()
     assert a.version() is None
-    assert drain(a, 19) == b"plain, right behind"
+    assert a.recv(5) == b"plain"
+    assert drain(a, 14) == b", right behind"
+    assert not readable(a)
     b.sendall(b"more")
     buffer = bytearray(10)
     assert a.recv_into(buffer) == 4

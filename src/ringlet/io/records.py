@@ -43,6 +43,7 @@ class Records:
         "_outgoing",
         "_parked",
         "_promised",
+        "_shown",
         "_tls",
         "_unsent",
     )
@@ -66,6 +67,8 @@ class Records:
         self._live = False
         #: The TLS object may have something to read. To try costs an exception when it has not.
         self._fed = True
+        #: Whether select and poll are told to find something.
+        self._shown = False
         #: Tasklets that wait for input.
         self._parked = 0
 
@@ -105,7 +108,9 @@ class Records:
             if count < size and not self._incoming.pending:
                 self._fed = False
         elif size > 0:
-            self._live = False
+            self._fed = self._live = False
+        if self._fed is not self._shown:
+            self._show()
         if self._outgoing.pending:
             self._push_quietly()
         return result
@@ -167,6 +172,7 @@ class Records:
         with suppress(ssl.SSLError):
             self._tls.shutdown()
         self._push_quietly()
+        self._show()
 
     def pending(self) -> int:
         """How many bytes can be read without waiting."""
@@ -174,10 +180,12 @@ class Records:
             try:
                 self._held = self._tls.read(RECORD_BYTES)
                 self._live = bool(self._held)
+                self._fed = self._incoming.pending > 0
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError as error:
                 self._failure = error
+            self._show()
         return len(self._held) or int(self._tls.pending())
 
     # --- reading --------------------------------------------------------------------------------
@@ -204,15 +212,22 @@ class Records:
         if not self._held:
             failure, self._failure = self._failure, None
             assert failure is not None
+            self._show()
             raise failure
-        if buffer is None:
-            data, self._held = self._held[:size], self._held[size:]
-            return data
-        with memoryview(buffer) as view, view.cast("B") as octets:
-            count = min(size, len(octets), len(self._held))
-            octets[:count] = self._held[:count]
-            self._held = self._held[count:]
-            return count
+        if buffer is not None:
+            with memoryview(buffer) as view, view.cast("B") as octets:
+                size = min(size, len(octets))
+                octets[: len(self._held[:size])] = self._held[:size]
+        data, self._held = self._held[:size], self._held[size:]
+        self._show()
+        return data if buffer is None else len(data)
+
+    def _show(self) -> None:
+        """Tell select and poll whether there is something that the kernel has given away."""
+        holds = self._fed or bool(self._held) or self._failure is not None
+        if holds is not self._shown:
+            self._endpoint.hold(holds)
+            self._shown = holds
 
     # --- the machinery --------------------------------------------------------------------------
 
@@ -224,9 +239,11 @@ class Records:
         deadline: float | None = None,
     ) -> tuple[R, float | None]:
         """Call `operation` until it lacks no input. Returns its result, and the deadline."""
+        filled = False
         while True:
             try:
-                return operation(*args), deadline
+                result = operation(*args)
+                break
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError:
@@ -234,6 +251,11 @@ class Records:
                 self._push_quietly()  # the alert that tells the other side
                 raise
             deadline = self._fill(deadline, doing)
+            filled = True
+        if filled:
+            self._fed = self._incoming.pending > 0 or self._tls.pending() > 0
+            self._show()
+        return result, deadline
 
     def _fill(self, deadline: float | None, doing: str) -> float | None:
         """Feed what has come in, or wait until something may have. Returns the deadline."""
@@ -241,6 +263,9 @@ class Records:
             self._push_quietly()
         data = receive_now(self._endpoint, RECEIVE_BYTES)
         if data is None:
+            self._fed = False
+            if self._shown:
+                self._show()
             return self._wait(deadline, doing)
         if self._parked:
             self._endpoint.wake(READ)  # there may be more than we shall use

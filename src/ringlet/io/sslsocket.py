@@ -204,8 +204,7 @@ class SSLSocket(ssl.SSLSocket, socket):  # type: ignore[misc]
             data: bytes = self.read(buflen)
             return data
         if self._rest and not flags:
-            data, self._rest = self._rest[:buflen], self._rest[buflen:]
-            return data
+            return self._take_rest(buflen)
         return socket.recv(self, buflen, flags)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
@@ -221,10 +220,14 @@ class SSLSocket(ssl.SSLSocket, socket):  # type: ignore[misc]
         if not self._rest or flags:
             return socket.recv_into(self, buffer, nbytes, flags)
         with memoryview(buffer) as view, view.cast("B") as octets:
-            count = min(nbytes or len(octets), len(octets), len(self._rest))
-            octets[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+            data = self._take_rest(min(nbytes or len(octets), len(octets)))
+            octets[: len(data)] = data
+        return len(data)
+
+    def _take_rest(self, count: int) -> bytes:
+        data, self._rest = self._rest[:count], self._rest[count:]
+        self._endpoint.hold(bool(self._rest))
+        return data
 
     def pending(self) -> int:
         """How many bytes can be read without waiting."""
@@ -266,6 +269,7 @@ class SSLSocket(ssl.SSLSocket, socket):  # type: ignore[misc]
     def unwrap(self) -> "SSLSocket":
         """Agree with the other side to end TLS, and return this socket, plain from then on."""
         self._rest = self._require().unwrap()
+        self._endpoint.hold(bool(self._rest))
         self._sslobj = None
         return self
 
