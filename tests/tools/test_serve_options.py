@@ -19,6 +19,7 @@ from ringlet.tools.cli import main
 from ringlet.tools.serve_command import Serve
 from ringlet.tools.serve_options import FdAddress, add_options, server_keywords
 from tests.certificates import AUTHORITY, CLIENT, SERVER
+from tests.support.isolated import ROOT
 from tests.tools.served import SECONDS, Client, application, ask, serving
 
 
@@ -225,3 +226,12 @@ def test_an_access_log_and_a_limit(tmp_path):
             Client(served.address, path="/" + "x" * 100).ask()
         assert served.stop(signal.SIGINT)[0] == 0
     assert log.read_text() == "GET 200\n- 414\n"
+
+
+def test_every_option_is_in_the_reference():
+    page = (ROOT / "docs" / "reference" / "serve.md").read_text()
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser)
+    for action in parser._actions:
+        for option in action.option_strings:
+            assert f"| `{option}" in page, option
