@@ -19,6 +19,7 @@ from ringlet import Channel, spawn, timeout
 from ringlet.servers import WSGIServer
 from ringlet.servers import websocket as module
 from ringlet.servers.websocket import WebSocketClosed, websocket
+from tests.certificates import client_context, server_context
 from tests.servers.scripted import get, talk_script
 from tests.servers.websockets import Client
 
@@ -26,8 +27,8 @@ SECONDS = 20
 
 
 @contextmanager
-def serving(handler, **options):
-    server = WSGIServer(("127.0.0.1", 0), websocket(handler, **options))
+def serving(handler, tls=None, **options):
+    server = WSGIServer(("127.0.0.1", 0), websocket(handler, **options), ssl=tls)
     server.start()
     try:
         yield server
@@ -222,6 +223,25 @@ def test_a_client_that_answers_is_kept():
             client.send(client.event().response())
         client.send(TextMessage(data="here"))
         assert client.message() == "here"
+
+
+def test_over_tls():
+    text = "0123456789" * 50_000
+    with (
+        serving(echo, server_context()) as server,
+        client_of(server, context=client_context()) as client,
+    ):
+        client.event()
+        sender = spawn(client.send, TextMessage(data=text))
+        assert client.message() == text
+        sender.result(SECONDS)
+        stopping = spawn(server.stop, SECONDS)
+        event = client.event()
+        assert event.code == 1001
+        client.send(event.response())
+        assert client.event() is None
+        client.sock.close()
+        stopping.result(SECONDS)
 
 
 def test_a_message_that_was_cut_is_never_followed_by_another():

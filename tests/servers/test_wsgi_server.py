@@ -9,6 +9,7 @@ import pytest
 from ringlet import Channel, Timeout, schedule, spawn, timeout
 from ringlet.io import socket
 from ringlet.servers import HTTPLimits, WSGIServer, http_parser
+from tests.certificates import client_context, server_context
 from tests.servers.conftest import receive_all
 from tests.servers.scripted import echo, get, hello, paths, post
 
@@ -280,6 +281,23 @@ def test_stopping_lets_a_request_come_that_was_on_its_way():
                 assert response.read() == body
             assert client.recv(1) == b""
         stopping.result(SECONDS)
+
+
+def test_stopping_ends_idle_connections_over_tls():
+    limits = HTTPLimits(closing_timeout=0.05)
+    server = WSGIServer(("127.0.0.1", 0), paths, ssl=server_context(), http_limits=limits)
+    server.start()
+    try:
+        with (
+            connect(server) as raw,
+            client_context().wrap_socket(raw, server_hostname="localhost") as client,
+        ):
+            assert answer_to(client, get("/1")) == (200, b"/1")
+            stopping = spawn(server.stop, SECONDS)
+            assert client.recv(1) == b""  # and said so: no error, nothing was cut
+            stopping.result(SECONDS)
+    finally:
+        server.stop(0)
 
 
 def ask_until_refused(address, keep):

@@ -11,8 +11,12 @@ SECONDS = 20
 class Client:
     """A client whose events are looked at one by one."""
 
-    def __init__(self, address, *, path="/", subprotocols=(), extensions=(), headers=()):
+    def __init__(
+        self, address, *, path="/", subprotocols=(), extensions=(), headers=(), context=None
+    ):
         self.sock = socket.create_connection(address, SECONDS)
+        if context is not None:
+            self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
         self.frames = WSConnection(ConnectionType.CLIENT)
         self._events = []
         request = Request(

@@ -92,7 +92,12 @@ class Body:
         self._receive(self)
 
     def _take(self, size: int) -> bytes:
-        data = bytes(self._buffer[:size])
+        if size >= len(self._buffer):
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            return data
+        with memoryview(self._buffer) as view:
+            data = bytes(view[:size])
         del self._buffer[:size]
         return data
 
