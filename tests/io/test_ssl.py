@@ -1,8 +1,11 @@
 """TLS: contexts, handshakes, who is trusted, what has been agreed on, and the end."""
 
+import contextlib
+import gc
 import socket as plain
 import ssl as stdlib
 import threading
+import weakref
 
 import pytest
 
@@ -482,3 +485,26 @@ def test_sockets_in_memory():
         heard = run(outer_client, client_context(), server_hostname="localhost")
         assert heard == b"hello from the 1"
         assert server.result() == b"hello from the 0"
+
+
+def test_connections_need_no_collector():
+    """One that is dropped is freed at once, also after an error."""
+    gc.collect()
+    gc.disable()
+    try:
+        with connected() as (client, server):
+            client.settimeout(0)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.recv(1)
+            client.settimeout(None)
+            server.sendall(b"x")
+            assert client.recv(1) == b"x"
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            server.close()
+            with contextlib.suppress(ConnectionError):
+                client.recv(1)
+            ends = weakref.ref(client), weakref.ref(server)
+        del client, server
+        assert [end() for end in ends] == [None, None]
+    finally:
+        gc.enable()

@@ -236,7 +236,7 @@ class SSLSocket(ssl.SSLSocket, socket):  # type: ignore[misc]
     # --- writing --------------------------------------------------------------------------------
 
     def write(self, data: Any) -> int:
-        """Send some of `data`, 64 KiB at most, and return how many bytes that were."""
+        """Send some of `data`, 32 KiB at most, and return how many bytes that were."""
         if self._sslobj is None:
             raise ValueError("Write on closed or unwrapped SSL socket.")
         return self._records.write(data)
