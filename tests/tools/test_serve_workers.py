@@ -217,6 +217,29 @@ def test_a_worker_that_never_yields_is_killed_after_its_grace(tmp_path):
         process.communicate()
 
 
+def test_a_worker_that_lets_nobody_else_run_is_shown_and_replaced(tmp_path):
+    (tmp_path / "shop.py").write_text(
+        "import os, time\n"
+        "def hang():\n"
+        "    time.sleep(600)\n"
+        "def app(environ, start_response):\n"
+        "    if environ['PATH_INFO'] == '/hang':\n"
+        "        hang()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'x %d' % os.getpid()]\n"
+    )
+    with serving(tmp_path, "--workers", "1", "--hang-timeout", "0.5") as served:
+        before = ask(served)[1]
+        client = Client(served.address, path="/hang")
+        client.connect()
+        client.sock.sendall(client.request)
+        served.until(rf"worker {before} has let no tasklet run for 0.5 s and is killed")
+        served.until(r'shop.py", line \d+ in hang')
+        served.until(r"worker \d+ is ready")
+        assert ask(served)[1] != before
+        client.close()
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     application(tmp_path)
     with serving(tmp_path, "--workers", "2") as served:

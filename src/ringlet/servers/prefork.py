@@ -28,6 +28,8 @@ LAST_SECONDS = 3.0
 #: which doubles each time, between these two.
 QUICK_DEATH = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+#: Signs of life in the time after which a worker is taken to hang.
+BEATS = 4
 #: Seconds between two looks at the files that are watched.
 WATCH_SECONDS = 0.5
 
@@ -49,6 +51,8 @@ class Child:
     ready: bool = False
     #: It is to be replaced.
     stale: bool = False
+    #: When it was last heard of, by the monotonic clock.
+    heard: float = 0.0
     #: When it is killed, after it was told to stop.
     deadline: float | None = None
     #: Why it cannot serve, in its own words.
@@ -75,7 +79,9 @@ class Supervisor:
 
     A worker that dies is replaced. `when_ready()` is called once, when all are ready for the first
     time. With `reload` the files a worker has imported, and those in `watched`, are watched, and a
-    change is like SIGHUP. A worker that is not ready after `boot_timeout` seconds is killed.
+    change is like SIGHUP. A worker that is not ready after `boot_timeout` seconds is killed. One
+    whose tasklets have had no turn for `hang_timeout` seconds, None for never, shows its stack on
+    standard error, is killed and replaced.
 
     For the main thread of a program without other threads. Everything is logged to "ringlet.serve"
     with the worker's pid and the reason.
@@ -88,6 +94,7 @@ class Supervisor:
         *,
         grace: float = 30.0,
         boot_timeout: float = 60.0,
+        hang_timeout: float | None = None,
         reload: bool = False,
         watched: Iterable[str] = (),
         when_ready: Callable[[], object] = lambda: None,
@@ -101,6 +108,7 @@ class Supervisor:
         self._work = work
         self._grace = grace
         self._boot_timeout = boot_timeout
+        self._hang_timeout = hang_timeout
         self._watch = FileWatch(watched) if reload else None
         self._when_ready = when_ready
         self._before_stop = before_stop
@@ -141,6 +149,14 @@ class Supervisor:
                 child.failure = f"it was not ready after {self._boot_timeout:g} s"
                 child.deadline = now + LAST_SECONDS
                 _send(child, signal.SIGKILL)
+            elif self._hangs(child, now):
+                logger.error(
+                    "worker %d has let no tasklet run for %g s and is killed",
+                    child.pid,
+                    self._hang_timeout,
+                )
+                child.deadline = now + LAST_SECONDS
+                _send(child, signal.SIGABRT)  # which shows where it is
         booting = [child for child in live if not child.ready]
         ready = [child for child in live if child.ready]
         ready.sort(key=lambda child: (not child.stale, child.begun))
@@ -157,6 +173,10 @@ class Supervisor:
             self._was_ready = True
             self._when_ready()
 
+    def _hangs(self, child: Child, now: float) -> bool:
+        limit = self._hang_timeout
+        return limit is not None and child.ready and now - child.heard >= limit
+
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
@@ -167,7 +187,8 @@ class Supervisor:
                 if child.link is not None:
                     child.link.close()
             ours.close()
-            run_child(self._work, ParentLink(theirs, self._watch is not None), blocked)
+            beat = None if self._hang_timeout is None else self._hang_timeout / BEATS
+            run_child(self._work, ParentLink(theirs, self._watch is not None, beat), blocked)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         ours.setblocking(False)
@@ -230,6 +251,12 @@ class Supervisor:
                 for child in self._children
                 if not child.ready and child.deadline is None
             ]
+            if self._hang_timeout is not None:
+                moments += [
+                    child.heard + self._hang_timeout
+                    for child in self._children
+                    if child.ready and child.deadline is None
+                ]
             if self._not_before:
                 moments.append(self._not_before)
         now = time.monotonic()
@@ -260,6 +287,7 @@ class Supervisor:
         """Read what a worker says."""
         assert child.link is not None
         messages, ended = read_messages(child.link, child.unread)
+        child.heard = time.monotonic()
         for message in messages:
             self._note(child, message)
         if ended:

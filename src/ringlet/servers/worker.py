@@ -1,6 +1,7 @@
 """The forked child's side of prefork: what it tells its parent, and how it ends."""
 
 import atexit
+import faulthandler
 import json
 import logging
 import os
@@ -30,11 +31,17 @@ LOOK_SECONDS = 1.0
 
 
 class ParentLink:
-    """A worker's connection to its parent. `watching`: the parent wants to know files."""
+    """A worker's connection to its parent.
 
-    def __init__(self, sock: socket.socket, watching: bool) -> None:
+    `watching`: the parent wants to know files; `beat`: and to hear of us, every so many seconds.
+    """
+
+    def __init__(
+        self, sock: socket.socket, watching: bool = False, beat: float | None = None
+    ) -> None:
         self._socket = sock
         self._watching = watching
+        self._beat = beat
         self._told: set[str] = set()
 
     def ready(self) -> None:
@@ -56,6 +63,9 @@ class ParentLink:
         loop = [spawn(self._await_orphaned, server, grace)]
         if self._watching:
             loop.append(spawn(self._report_imports))
+        if self._beat is not None:
+            faulthandler.enable()  # so that SIGABRT shows what it is that lets nobody else run
+            loop.append(spawn(self._show_life, self._beat))
 
         def stop(number: int, frame: FrameType | None) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -76,6 +86,11 @@ class ParentLink:
                 pass
         logger.error("worker %d has lost its parent and stops", os.getpid())
         server.stop(grace)
+
+    def _show_life(self, seconds: float) -> None:
+        while True:
+            sleep(seconds)
+            self._tell({})
 
     def _report_imports(self) -> None:
         known = 0

@@ -149,6 +149,7 @@ class Serve:
             count,
             grace=self._grace,
             boot_timeout=arguments.boot_timeout,
+            hang_timeout=arguments.hang_timeout,
             reload=arguments.reload,
             watched=arguments.reload_include,
             when_ready=when_ready,

@@ -142,6 +142,13 @@ def _add_processes(group: _Group) -> None:
         help="time for a worker to be ready, after which it is killed (default: %(default)g)",
     )
     group.add_argument(
+        "--hang-timeout",
+        type=optional(positive(float)),
+        metavar="SECONDS",
+        help="time a worker may let no tasklet run, after which it shows its stack, is killed and "
+        "replaced (default: none)",
+    )
+    group.add_argument(
         "--pid-file", metavar="PATH", help="where to write the pid to send signals to"
     )
 
