@@ -16,10 +16,12 @@ _FOLLOWED_TO_FUNCTIONS = (*_FOLLOWED, Kind.CELL)
 def find(rows: Sequence[Change]) -> tuple[list[Change], list[tuple[str, str]]]:
     """Where else references are to what the changes `rows` of the table replace.
 
+    An attribute of a class is a setting: what it is set to stays what it is everywhere else.
     Returns the changes to be made there; and the names of the places that are not changed, with
     the reason.
     """
     own = {row.place.identity for row in rows}
+    rows = [row for row in rows if row.place.kind is not Kind.CLASS]
     with Heap() as heap:
         places = heap.places([row.old for row in rows])
     changes: list[Change] = []

@@ -79,9 +79,9 @@ TABLE: tuple[Row, ...] = (
     Row("socket", "gethostbyname_ex", dns.gethostbyname_ex),
     Row("socket", "getnameinfo", dns.getnameinfo),
     Row("socket", "socket", socket.socket),
-    # ssl: contexts stay what they are, and make these.
+    # ssl: contexts stay what they are, and make these. The class itself stays, too: ours is one of
+    # it, and the methods of others that are would not find themselves in it any more.
     Row("ssl", "SSLContext.sslsocket_class", ssl.SSLSocket),
-    Row("ssl", "SSLSocket", ssl.SSLSocket),
 )
 
 #: What is patched together with a module, because it waits by means of it.
