@@ -81,6 +81,7 @@ class socket(stdlib.socket):  # noqa: N801
 
     def setblocking(self, flag: bool, /) -> None:
         """settimeout(None) if `flag`, else settimeout(0.0)."""
+        _setblocking(self, False)  # raises when it is closed, as in the standard library
         self._endpoint.timeout = None if flag else 0.0
 
     def getblocking(self) -> bool:
