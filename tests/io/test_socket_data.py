@@ -1,4 +1,4 @@
-"""Moving bytes: every method, over TCP and over Unix sockets."""
+"""Moving bytes: every method, over TCP and over Unix sockets, on every poller."""
 
 import array
 import os
@@ -9,9 +9,19 @@ import pytest
 
 import ringlet
 from ringlet.io import socket
+from ringlet.sched.pollers import use_poller
 from tests.io.settling import settle
+from tests.support.pollers import POLLERS
 
 MEGABYTE = 1 << 20
+
+
+@pytest.fixture(autouse=True, params=POLLERS)
+def _poller(request):
+    """The poller in place."""
+    use_poller(POLLERS[request.param]())
+    yield
+    use_poller(None)
 
 
 def drain(sock, size):
@@ -400,7 +410,7 @@ def test_writing_to_nobody(pair):
 
 def test_reader_and_writer_of_one_socket_wait_at_once(pair):
     a, b = pair
-    data = os.urandom(4 * MEGABYTE)
+    data = os.urandom(16 * MEGABYTE)
     reader = ringlet.spawn(b.recv, 10)
     writer = ringlet.spawn(b.sendall, data)
     settle()
