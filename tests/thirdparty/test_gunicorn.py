@@ -140,3 +140,23 @@ def test_tls(tmp_path):
         url = f"https://localhost:{served.address[1]}/"
         with urllib.request.urlopen(url, context=context, timeout=SECONDS) as answer:
             assert answer.read().startswith(b"first ")
+
+
+def test_the_application_may_be_patched(tmp_path):
+    """Two requests wait for each other, as threads do, in one worker."""
+    (tmp_path / "gunicorn.conf.py").write_text(
+        "def post_fork(server, worker):\n    import ringlet.patch\n    ringlet.patch.install()\n"
+    )
+    (tmp_path / "shop.py").write_text(
+        "import os, threading\n"
+        "together = threading.Barrier(2)\n"
+        "def app(environ, start_response):\n"
+        "    together.wait()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'x %d' % os.getpid()]\n"
+    )
+    with gunicorn(tmp_path) as served, Client(served.address) as one:
+        one.connect()
+        one.sock.sendall(one.request)
+        assert ask(served)[0] == "x"
+        assert served.stop()[0] == 0

@@ -113,6 +113,12 @@ class Client:
         self.request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{close}\r\n".encode()
         self.sock = None
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
     def connect(self):
         """False while nobody listens."""
         try:

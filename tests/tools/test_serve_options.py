@@ -127,6 +127,7 @@ def test_where_to_listen():
         (["--bind", "a:1", "--port", "2"], "--bind says host and port, too"),
         (["--bind", "systemd"], "systemd has opened no socket for us"),
         (["--bind", "fd://999"], "descriptor 999 cannot be listened at: bad file descriptor"),
+        (["--patch", "--preload", "--workers", "1"], "--patch is for workers: leave out"),
         (["--tls-key", "x"], "a certificate is missing: give --tls-cert FILE, too"),
         (["--tls-cert", "/nowhere"], "the certificate /nowhere cannot be used: "),
         (["--trusted-proxies", "everybody"], "trusted_proxies: 'everybody' does not appear"),
@@ -226,6 +227,24 @@ def test_an_access_log_and_a_limit(tmp_path):
             Client(served.address, path="/" + "x" * 100).ask()
         assert served.stop(signal.SIGINT)[0] == 0
     assert log.read_text() == "GET 200\n- 414\n"
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["alone", "workers"])
+def test_patching_lets_requests_wait_side_by_side(tmp_path, workers):
+    """Each waits, as threads do, for the other to come."""
+    (tmp_path / "shop.py").write_text(
+        "import os, threading\n"
+        "together = threading.Barrier(2)\n"
+        "def app(environ, start_response):\n"
+        "    together.wait()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'x %d' % os.getpid()]\n"
+    )
+    with serving(tmp_path, "--patch", *workers) as served, Client(served.address) as one:
+        one.connect()
+        one.sock.sendall(one.request)
+        assert ask(served)[0] == "x"
+        assert served.stop()[0] == 0
 
 
 def test_every_option_is_in_the_reference():

@@ -110,7 +110,7 @@ class Serve:
 
     def alone(self) -> None:
         """Serve in this process."""
-        app = load(self._app_name)
+        app = self._load()
         server = self._server(self._addresses(), app, reuse_port=self._arguments.reuse_port)
         stop_on_signals(server, self._grace)
         self._announce(server.addresses)
@@ -120,7 +120,9 @@ class Serve:
         """Serve in worker processes, and be their parent."""
         arguments = self._arguments
         if arguments.preload:
-            self._app = load(self._app_name)
+            if arguments.patch:
+                raise CommandError("--patch is for workers: leave out --preload, or --patch")
+            self._app = self._load()
         reuse_port: bool = arguments.reuse_port
         # The parent must not start threads, as looking up names otherwise would.
         how = Listening(
@@ -172,7 +174,7 @@ class Serve:
                 for listener in listeners
             ]
         try:
-            app = self._app or load(self._app_name)
+            app = self._app or self._load()
             server = self._server(
                 places, app, reuse_port=self._arguments.reuse_port, multiprocess=count > 1
             )
@@ -183,6 +185,12 @@ class Serve:
             server.takes_per_turn = 1
         link.serve(server, self._grace)
         return 0
+
+    def _load(self) -> Any:
+        """The application. Raises CommandError."""
+        if self._arguments.patch:
+            import_module("ringlet.patch").install()
+        return load(self._app_name)
 
     def _server(self, places: list[Address], app: Any, **more: Any) -> WSGIServer:
         """A server that has been started. Raises CommandError."""

@@ -54,6 +54,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """All options but the application."""
     _add_addresses(parser.add_argument_group("where to listen"))
     _add_processes(parser.add_argument_group("processes"))
+    parser.add_argument(
+        "--patch",
+        action="store_true",
+        help="before the application is imported, make the standard library's waiting cooperative, "
+        "and its threads tasklets, as 'ringlet run --patch' does",
+    )
     _add_connections(parser.add_argument_group("connections"))
     _add_logs(parser.add_argument_group("logs"))
     _add_proxies(parser.add_argument_group("behind a proxy"))
