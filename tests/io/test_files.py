@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 import ringlet
-from ringlet.io import attempts, files, rawfile
+from ringlet.io import attempts, files, native, rawfile
 from tests.io.settling import settle
 from tests.support.isolated import run_isolated
 
@@ -154,7 +154,7 @@ def test_what_waits_for_the_disk_blocks_only_the_caller(path, monkeypatch):
         return read(*args)
 
     with files.open(path, "rb") as file:
-        monkeypatch.setattr(os, "read", slow_read)
+        monkeypatch.setattr(native, "read", slow_read)
         first = ringlet.spawn(file.readline)
         second = ringlet.spawn(file.readline)
         settle()
@@ -174,7 +174,7 @@ def test_a_killed_reader_leaves_the_file_usable(path, monkeypatch):
         return read(*args)
 
     with files.open(path, "rb", 0) as file:
-        monkeypatch.setattr(os, "read", slow_read)
+        monkeypatch.setattr(native, "read", slow_read)
         reading = ringlet.spawn(file.read, 4)
         settle()
         assert begun.wait(20)

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 import ringlet
-from ringlet.io import attempts, childexit, os
+from ringlet.io import attempts, childexit, native, os
 from ringlet.io.threadpool import to_thread
 from tests.io.settling import settle
 from tests.support.isolated import ROOT, run_isolated
@@ -126,13 +126,14 @@ def test_the_end_of_a_pipe(pipe, way):
 def test_files_on_disk(tmp_path, monkeypatch):
     threads = set()
     for name in ("read", "write", "pread", "pwrite", "fsync", "fdatasync", "close"):
-        original = getattr(stdlib, name)
+        where = native if hasattr(native, name) else stdlib
+        original = getattr(where, name)
 
         def noted(*args, original=original):
             threads.add(threading.get_ident())
             return original(*args)
 
-        monkeypatch.setattr(stdlib, name, noted)
+        monkeypatch.setattr(where, name, noted)
     fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     assert os.write(fd, b"abcdef") == 6
     assert os.writev(fd, [b"gh", b"i"]) == 3

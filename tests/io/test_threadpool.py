@@ -10,8 +10,9 @@ import weakref
 import pytest
 
 import ringlet
-from ringlet.io import crew, threadpool
+from ringlet.io import threadpool
 from ringlet.io.threadpool import ThreadPool, to_thread
+from ringlet.sched import threads
 from ringlet.testing import fake_clock
 from tests.io.settling import settle
 from tests.support.isolated import run_isolated
@@ -437,7 +438,7 @@ def test_a_job_that_a_thread_cannot_be_started_for_is_refused(monkeypatch):
     def refuse(*args):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(crew, "start_new_thread", refuse)
+    monkeypatch.setattr(threads, "start_new_thread", refuse)
     with ThreadPool(1) as pool:
         with pytest.raises(RuntimeError, match="can't start"):
             pool.call(int)

@@ -7,9 +7,10 @@ mode: `cat` beside us would fail with EAGAIN. So nobody here ever sets it.
 import errno
 import os
 import stat
-from select import POLLIN, POLLOUT, poll
+from select import POLLIN, POLLOUT
 from typing import Any
 
+from ringlet.io import native
 from ringlet.io.threadpool import to_thread
 
 __all__ = ("is_on_disk", "read_now", "write_now")
@@ -42,7 +43,7 @@ def read_now(fd: int, buffers: Any) -> int:
             if error.errno not in UNKNOWN:
                 raise
     _check_ready(fd, POLLIN)
-    return os.readv(fd, buffers)
+    return native.readv(fd, buffers)
 
 
 def write_now(fd: int, data: Any) -> int:
@@ -61,13 +62,13 @@ def write_now(fd: int, data: Any) -> int:
                 raise
     _check_ready(fd, POLLOUT)
     if stat.S_ISFIFO(os.fstat(fd).st_mode):
-        return os.write(fd, memoryview(data).cast("B")[:PIPE_BUF])
+        return native.write(fd, memoryview(data).cast("B")[:PIPE_BUF])
     # A copy: when the tasklet is killed the thread goes on, and the caller may use its buffer.
-    return to_thread(os.write, fd, bytes(data))
+    return to_thread(native.write, fd, bytes(data))
 
 
 def _check_ready(fd: int, event: int) -> None:
-    asked = poll()
+    asked = native.poll()
     asked.register(fd, event)
     if not asked.poll(0):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from ringlet import _core
 from ringlet.errors import Timeout
+from ringlet.io import native
 from ringlet.io.threadpool import ThreadPool
 from ringlet.sched.pollers import READ
 from ringlet.sched.timeout import timeout as time_limit
@@ -62,4 +63,4 @@ def await_change(idtype: int, id_: int, options: int) -> None:
 
 def _wait(idtype: int, id_: int, options: int) -> None:
     with suppress(ChildProcessError):
-        os.waitid(idtype, id_, options)
+        native.waitid(idtype, id_, options)

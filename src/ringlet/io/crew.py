@@ -1,25 +1,24 @@
 """Threads that run what blocks: a bounded number, started when they are needed.
 
-The functions used here are looked up when this is imported, so that a program whose `threading` is
-patched later still gets real threads.
+They are real threads also in a program whose `threading` is patched.
 """
 
 import atexit
 import os
 import weakref
 from _queue import Empty, SimpleQueue
-from _thread import RLock, allocate_lock, start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
+from ringlet.io import native
+from ringlet.sched import threads
 from ringlet.sched.hub import busy_elsewhere
 from ringlet.sched.lifecycle import call_at_the_end
-from ringlet.sched.threads import current_thread
 
-__all__ = ("Crew", "Job", "allocate_lock")
+__all__ = ("Crew", "Job")
 
 
 class Job(Protocol):
@@ -72,7 +71,7 @@ class Crew:
         self._threads: dict[int, _Lock] = {}
         self._unfinished = 0
         # Reentrant: a signal handler may come while its own thread has it.
-        self._lock = RLock()
+        self._lock = native.RLock()
 
     @property
     def size(self) -> int:
@@ -104,10 +103,10 @@ class Crew:
             if len(self._threads) >= self.limit:
                 return
             number = next(self._numbers)
-            self._threads[number] = done = allocate_lock()
+            self._threads[number] = done = native.allocate_lock()
             done.acquire()
             try:
-                start_new_thread(_work, (self, number, done))
+                threads.start_new_thread(_work, (self, number, done))
             except RuntimeError:
                 del self._threads[number]
                 if self._threads:
@@ -207,7 +206,7 @@ def _do_nothing() -> None:
 
 def _work(crew: Crew, number: int, done: _Lock) -> None:
     """What a thread of a crew does."""
-    thread = current_thread()
+    thread = threads.current_thread()
     thread.name = f"{crew.name}_{number}"
     # While it has nothing to do it wakes nobody; see Hub.other_threads, and below busy_elsewhere.
     thread.ringlet_worker = True  # type: ignore[attr-defined]

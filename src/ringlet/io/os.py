@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ringlet import _core
 from ringlet._core import Endpoint
-from ringlet.io import files, subprocess
+from ringlet.io import files, native, subprocess
 from ringlet.io.attempts import is_on_disk, read_now, write_now
 from ringlet.io.childexit import await_change, await_exit
 from ringlet.io.threadpool import to_thread
@@ -49,9 +49,9 @@ def read(fd: int, length: int, /) -> bytes:
     BlockingIOError. Who waits when close() closes it gets OSError (EBADF).
     """
     if not stdlib.get_blocking(fd):
-        return stdlib.read(fd, length)
+        return native.read(fd, length)
     if is_on_disk(fd):
-        return to_thread(stdlib.read, fd, length)
+        return to_thread(native.read, fd, length)
     buffer = bytearray(length)
     return bytes(memoryview(buffer)[: _until_ready(fd, READ, read_now, fd, [buffer])])
 
@@ -59,11 +59,11 @@ def read(fd: int, length: int, /) -> bytes:
 def readv(fd: int, buffers: Sequence[Any], /) -> int:
     """Read into `buffers`, one after the other. Otherwise as read()."""
     if not stdlib.get_blocking(fd):
-        return stdlib.readv(fd, buffers)
+        return native.readv(fd, buffers)
     if not is_on_disk(fd):
         return _until_ready(fd, READ, read_now, fd, buffers)
     # A thread whose tasklet is killed goes on: it must not write where others do by then.
-    data = to_thread(stdlib.read, fd, sum(memoryview(buffer).nbytes for buffer in buffers))
+    data = to_thread(native.read, fd, sum(memoryview(buffer).nbytes for buffer in buffers))
     rest = memoryview(data)
     for buffer in buffers:
         with memoryview(buffer).cast("B") as target:
@@ -79,9 +79,9 @@ def write(fd: int, data: Any, /) -> int:
     a part of it, or raise BlockingIOError.
     """
     if not stdlib.get_blocking(fd):
-        return stdlib.write(fd, data)
+        return native.write(fd, data)
     if is_on_disk(fd):
-        return to_thread(stdlib.write, fd, bytes(data))
+        return to_thread(native.write, fd, bytes(data))
     with memoryview(data).cast("B") as rest:
         written = 0
         while written < len(rest):
@@ -92,7 +92,7 @@ def write(fd: int, data: Any, /) -> int:
 def writev(fd: int, buffers: Sequence[Any], /) -> int:
     """Write `buffers`, one after the other. Otherwise as write()."""
     if not stdlib.get_blocking(fd):
-        return stdlib.writev(fd, buffers)
+        return native.writev(fd, buffers)
     return write(fd, b"".join(buffers))
 
 
@@ -108,12 +108,12 @@ def pwrite(fd: int, data: Any, offset: int, /) -> int:
 
 def fsync(fd: Any) -> None:
     """os.fsync(), in a thread."""
-    to_thread(stdlib.fsync, fd)
+    to_thread(native.fsync, fd)
 
 
 def fdatasync(fd: Any) -> None:
     """os.fdatasync(), in a thread."""
-    to_thread(stdlib.fdatasync, fd)
+    to_thread(native.fdatasync, fd)
 
 
 def close(fd: int) -> None:
@@ -168,7 +168,7 @@ def waitpid(pid: int, options: int, /) -> tuple[int, int]:
     `pid` and `options` as in the standard library. For one process any number of tasklets may wait;
     for whichever comes first, a thread waits.
     """
-    return _reap(pid, options, lambda flags: stdlib.waitpid(pid, flags))
+    return _reap(pid, options, lambda flags: native.waitpid(pid, flags))
 
 
 def wait() -> tuple[int, int]:
@@ -178,7 +178,7 @@ def wait() -> tuple[int, int]:
 
 def wait4(pid: int, options: int) -> tuple[int, int, Any]:
     """waitpid(), with what the process has used."""
-    return _reap(pid, options, lambda flags: stdlib.wait4(pid, flags))
+    return _reap(pid, options, lambda flags: native.wait4(pid, flags))
 
 
 def wait3(options: int) -> tuple[int, int, Any]:
@@ -210,7 +210,7 @@ def _reap(pid: int, options: int, attempt: Callable[[int], T]) -> T:
 def waitid(idtype: int, id: int, options: int, /) -> Any:  # noqa: A002
     """os.waitid(), which parks the tasklet."""
     while True:
-        result = stdlib.waitid(idtype, id, options | stdlib.WNOHANG)
+        result = native.waitid(idtype, id, options | stdlib.WNOHANG)
         if result is not None or options & stdlib.WNOHANG:
             return result
         await_change(idtype, id, options)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ringlet._core import Endpoint
+from ringlet.io import native
 from ringlet.io.attempts import NOWAIT, UNKNOWN, read_now, write_now
-from ringlet.io.crew import allocate_lock
 from ringlet.io.threadpool import to_thread
 from ringlet.sched.pollers import READ, WRITE
 
@@ -151,7 +151,7 @@ class DiskFile(RawFile):
     def __init__(self, file: io.FileIO) -> None:
         super().__init__(file)
         # Held by the thread that is at it, so that one whose tasklet was killed is done first.
-        self._turn = allocate_lock()
+        self._turn = native.allocate_lock()
         self._is_known = bool(NOWAIT)
 
     def _in_thread(self, f: Callable[..., T], *args: Any) -> T:
@@ -177,21 +177,21 @@ class DiskFile(RawFile):
                 self._is_known = False
         with memoryview(buffer).cast("B") as target:
             # Not into the buffer: when the tasklet was killed the thread goes on without it.
-            data = self._in_thread(os.read, self.fileno(), len(target))
+            data = self._in_thread(native.read, self.fileno(), len(target))
             target[: len(data)] = data
             return len(data)
 
     def readall(self) -> bytes:
         self._check(self.readable(), "reading")
         parts = []
-        while part := self._in_thread(os.read, self.fileno(), READ_BYTES):
+        while part := self._in_thread(native.read, self.fileno(), READ_BYTES):
             parts.append(part)
         return b"".join(parts)
 
     def write(self, data: Any, /) -> int:
         """Write of `data` what the kernel takes, all of it as a rule. Returns the bytes written."""
         self._check(self.writable(), "writing")
-        return self._in_thread(os.write, self.fileno(), bytes(data))
+        return self._in_thread(native.write, self.fileno(), bytes(data))
 
     def truncate(self, size: int | None = None, /) -> int:
         return self._in_thread(self._file.truncate, size)

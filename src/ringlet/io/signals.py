@@ -12,13 +12,13 @@ import signal as stdlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from threading import main_thread
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from ringlet import _core
 from ringlet.channels import Channel
-from ringlet.sched import Future, Tasklet
+from ringlet.io import native
+from ringlet.sched import Future, Tasklet, threads
 
 __all__ = ["Subscription", "catching", "on", "pause", "set_wakeup_fd", "signal", "wait_for"]
 __all__ += [name for name in dir(stdlib) if not name.startswith("_") and name not in __all__]
@@ -86,7 +86,7 @@ class Subscription:
 def _add(signum: int, subscription: Subscription) -> None:
     if signum not in _subscriptions:
         # First, since this is what may fail: nobody can handle SIGKILL.
-        _handlers_before[signum] = stdlib.signal(signum, _receive)
+        _handlers_before[signum] = native.set_signal(signum, _receive)
     _subscriptions.setdefault(signum, []).append(subscription)
 
 
@@ -100,7 +100,7 @@ def _remove(signum: int, subscription: Subscription) -> None:
         before = _handlers_before.pop(signum)
         # None: it was not Python that set it, and Python cannot set it again.
         if stdlib.getsignal(signum) is _receive:
-            stdlib.signal(signum, stdlib.SIG_DFL if before is None else before)
+            native.set_signal(signum, stdlib.SIG_DFL if before is None else before)
 
 
 def _receive(signum: int, frame: FrameType | None) -> None:
@@ -114,13 +114,12 @@ def _deliver(signum: int) -> None:
 
 
 def _is_main_thread() -> bool:
-    # What threading calls the current thread may be a tasklet, where it is patched.
-    return _core.current().thread_ident == main_thread().ident  # type: ignore[no-any-return]
+    return threads.get_ident() == threads.main_thread().ident
 
 
 def _check_thread(what: str) -> None:
     if not _is_main_thread():
-        here = _core.current().thread_ident
+        here = threads.get_ident()
         raise ValueError(f"{what} in thread {here}: signals belong to the main thread")
 
 
@@ -190,12 +189,12 @@ def pause() -> None:
             handler = stdlib.getsignal(number)
             if callable(handler):
                 handlers[number] = handler
-                stdlib.signal(number, note)
+                native.set_signal(number, note)
         arrived.join()
     finally:
         for number, handler in handlers.items():
             if stdlib.getsignal(number) is note:
-                stdlib.signal(number, handler)
+                native.set_signal(number, handler)
 
 
 def signal(signalnum: int, handler: Any, /) -> Any:
@@ -204,7 +203,7 @@ def signal(signalnum: int, handler: Any, /) -> Any:
     By itself it does when the signal interrupts it. One that comes in the instant before it waits,
     or to another thread, it would notice with the next event.
     """
-    before = stdlib.signal(signalnum, handler)
+    before = native.set_signal(signalnum, handler)
     if callable(handler):
         _watch_wakeups()
     return before
@@ -226,9 +225,9 @@ def _watch_wakeups() -> None:
         os.set_blocking(fd, False)  # nobody else has it
     _core.hub().poller.watch_signals(reader)
     _pipe = (reader, writer)
-    theirs = stdlib.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    theirs = native.set_wakeup_fd(writer, warn_on_full_buffer=False)
     if theirs != -1:
-        stdlib.set_wakeup_fd(theirs)
+        native.set_wakeup_fd(theirs)
 
 
 def set_wakeup_fd(fd: int, *, warn_on_full_buffer: bool = True) -> int:
@@ -239,9 +238,9 @@ def set_wakeup_fd(fd: int, *, warn_on_full_buffer: bool = True) -> int:
     """
     ours = -1 if _pipe is None else _pipe[1]
     if fd == -1 and ours != -1:
-        before = stdlib.set_wakeup_fd(ours, warn_on_full_buffer=False)
+        before = native.set_wakeup_fd(ours, warn_on_full_buffer=False)
     else:
-        before = stdlib.set_wakeup_fd(fd, warn_on_full_buffer=warn_on_full_buffer)
+        before = native.set_wakeup_fd(fd, warn_on_full_buffer=warn_on_full_buffer)
     return -1 if before == ours else before
 
 
@@ -251,13 +250,13 @@ def _renew_pipe() -> None:
     if _pipe is None:
         return
     reader, ours = _pipe
-    theirs = stdlib.set_wakeup_fd(-1)
+    theirs = native.set_wakeup_fd(-1)
     os.close(reader)
     os.close(ours)
     _pipe = None
     _watch_wakeups()
     if theirs not in (-1, ours):
-        stdlib.set_wakeup_fd(theirs)
+        native.set_wakeup_fd(theirs)
 
 
 os.register_at_fork(after_in_child=_renew_pipe)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ringlet.io import dns, socket, ssl
+from ringlet.io import dns, os, signals, socket, ssl, subprocess
 from ringlet.patch import clock, primitives, threads
 
 __all__ = ("NEEDS", "TABLE", "Row", "rows_of")
@@ -79,6 +79,25 @@ TABLE: tuple[Row, ...] = (
     Row("socket", "gethostbyname_ex", dns.gethostbyname_ex),
     Row("socket", "getnameinfo", dns.getnameinfo),
     Row("socket", "socket", socket.socket),
+    # os: popen and the functions that spawn are Python, on these and on subprocess.
+    Row("os", "fdatasync", os.fdatasync),
+    Row("os", "fsync", os.fsync),
+    Row("os", "read", os.read),
+    Row("os", "readv", os.readv),
+    Row("os", "system", os.system),
+    Row("os", "wait", os.wait),
+    Row("os", "wait3", os.wait3),
+    Row("os", "wait4", os.wait4),
+    Row("os", "waitid", os.waitid),
+    Row("os", "waitpid", os.waitpid),
+    Row("os", "write", os.write),
+    Row("os", "writev", os.writev),
+    # signal: the handlers are the program's, as ever.
+    Row("signal", "pause", signals.pause),
+    Row("signal", "set_wakeup_fd", signals.set_wakeup_fd),
+    Row("signal", "signal", signals.signal),
+    # subprocess: its functions are Python, and make this.
+    Row("subprocess", "Popen", subprocess.Popen),
     # ssl: contexts stay what they are, and make these. The class itself stays, too: ours is one of
     # it, and the methods of others that are would not find themselves in it any more.
     Row("ssl", "SSLContext.sslsocket_class", ssl.SSLSocket),
@@ -92,6 +111,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "queue": ("threading", "_thread", "_queue"),
     "socket": (),
     "ssl": ("socket",),
+    "os": (),
+    "signal": (),
+    "subprocess": (),
     # Its pool of threads is Python, on threading and queue.
     "concurrent.futures": ("threading", "_thread", "queue", "_queue"),
 }
