@@ -1,5 +1,7 @@
 """WebSockets with a client of wsproto's, well-behaved and not."""
 
+import gc
+import weakref
 from contextlib import contextmanager
 
 import pytest
@@ -223,6 +225,28 @@ def test_a_client_that_answers_is_kept():
             client.send(client.event().response())
         client.send(TextMessage(data="here"))
         assert client.message() == "here"
+
+
+def test_it_is_freed_at_once():
+    kept = []
+
+    def handler(ws):
+        kept.append(weakref.ref(ws))
+        echo(ws)
+
+    gc.collect()
+    gc.disable()
+    try:
+        with serving(handler) as server, client_of(server) as client:
+            client.event()
+            client.send(TextMessage(data="hm"))
+            client.event()
+            client.send(CloseConnection(code=1000))
+            client.event()
+            assert client.event() is None
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_over_tls():

@@ -78,8 +78,8 @@ class WebSocket:
         self._size = 0
         #: What the client sends cannot be understood any more.
         self._broken = False
-        #: Why it is closed, once it is.
-        self._closed: WebSocketClosed | None = None
+        #: Why it is closed, as code and reason, once it is.
+        self._closed: tuple[int, str] | None = None
         stream.on_stop = self._go_away
 
     def __iter__(self) -> Iterator[str | bytes]:
@@ -97,7 +97,7 @@ class WebSocket:
         asked = False
         while not self._messages:
             if self._closed is not None:
-                raise self._closed
+                raise WebSocketClosed(*self._closed)
             pause = self._ping_interval if timeout is None else timeout
             try:
                 data = self._stream.receive(pause)
@@ -131,10 +131,10 @@ class WebSocket:
         else:
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
         if self._closed is not None:
-            raise self._closed
+            raise WebSocketClosed(*self._closed)
         self._transmit(event)
         if self._closed is not None:
-            raise self._closed
+            raise WebSocketClosed(*self._closed)
 
     def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say that we close, with a code as in RFC 6455. Harmless when it is closed.
@@ -142,7 +142,7 @@ class WebSocket:
         What the client sends from now on is dropped; the handler should return.
         """
         if self._closed is None:
-            self._closed = WebSocketClosed(code, reason)
+            self._closed = code, reason
             self._transmit(CloseConnection(code=code, reason=reason))
 
     def _transmit(self, event: Any) -> None:
@@ -153,7 +153,7 @@ class WebSocket:
             except LocalProtocolError:
                 # We have said that we close, perhaps while this one waited for its turn.
                 if self._closed is None:
-                    self._closed = WebSocketClosed(GOING_AWAY, "the server stops")
+                    self._closed = GOING_AWAY, "the server stops"
             except OSError as error:
                 self._lose(str(error))
             except BaseException:
@@ -163,7 +163,7 @@ class WebSocket:
 
     def _lose(self, reason: str) -> None:
         if self._closed is None:
-            self._closed = WebSocketClosed(ABNORMAL, reason)
+            self._closed = ABNORMAL, reason
 
     def _go_away(self) -> None:
         """The server stops. The handler learns of it when the client has answered."""
@@ -208,7 +208,7 @@ class WebSocket:
         if state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
             self._transmit(event.response())
         if self._closed is None:
-            self._closed = WebSocketClosed(event.code, event.reason or "")
+            self._closed = event.code, event.reason or ""
 
     def _finish(self, code: int) -> None:
         """The handler has returned: close, and let the client answer."""
@@ -288,7 +288,10 @@ def websocket(
         except BaseException:
             ws.close(GOING_AWAY)  # the tasklet is being killed: no time for an answer
             raise
-        ws._finish(NORMAL)
+        else:
+            ws._finish(NORMAL)
+        finally:
+            stream.on_stop = None  # or each would hold the other
         return []
 
     return application
