@@ -1,6 +1,8 @@
 """PEP 3333 as an application sees it, and what its errors do to the client and the log."""
 
+import gc
 import io
+import logging
 import sys
 from wsgiref.validate import validator
 
@@ -8,8 +10,19 @@ import pytest
 
 from ringlet.servers.http_file import BlockFileWrapper
 from ringlet.servers.http_limits import HTTPLimits
+from ringlet.servers.http_parser import Request, RequestParser
+from ringlet.servers.http_response import Response
 from ringlet.servers.wsgi_connection import Connection, base_environ
-from tests.servers.scripted import BASE, ScriptedSocket, get, hello, post, post_chunks, talk_script
+from tests.servers.scripted import (
+    BASE,
+    ScriptedSocket,
+    echo,
+    get,
+    hello,
+    post,
+    post_chunks,
+    talk_script,
+)
 
 
 def environ_of(request):
@@ -102,6 +115,54 @@ def test_a_chunked_body_is_read_to_its_end(talk):
         return [data]
 
     assert talk(app, post_chunks(b"one", b"two")).answer.body == b"onetwo"
+
+
+def failing(environ, start_response):
+    raise LookupError
+
+
+def failing_late(environ, start_response):
+    start_response("200 OK", [])
+    yield b"x"
+    raise LookupError
+
+
+UPGRADE = ("Connection: upgrade", "Upgrade: x")
+
+
+@pytest.mark.parametrize(
+    ("app", "request_"),
+    [
+        (hello, get()),
+        (echo, post(b"xx")),
+        (echo, post_chunks(b"ab")),
+        (failing, get()),
+        (failing_late, get()),
+        (hello, b"garbage\r\n\r\n"),
+        (echo, post(b"body")[:-1]),
+        (echo, post_chunks(b"x" * 50)),
+        (hello, get("/", *UPGRADE)),
+        (echo, post(b"x", "/", *UPGRADE)),
+    ],
+)
+def test_a_connection_is_freed_at_once(request_, app, monkeypatch):
+    """Whatever comes of it, nothing waits for the collector."""
+    # What is logged is kept by pytest, with the frames of the error.
+    monkeypatch.setattr(logging.getLogger("ringlet.server"), "disabled", True)
+    kinds = (Connection, Request, RequestParser, Response)
+
+    def alive():
+        return sum(isinstance(each, kinds) for each in gc.get_objects())
+
+    sock = ScriptedSocket(request_)
+    gc.collect()
+    before = alive()  # what pytest keeps of other tests
+    gc.disable()
+    try:
+        Connection(sock, app, HTTPLimits(max_body=20), BASE).serve()
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 def test_a_body_is_read_only_as_far_as_asked_for():

@@ -59,7 +59,7 @@ class Nginx:
 
     def __init__(self, folder, upstream, static):
         program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-        assert program, "these tests need Debian's package nginx-light"
+        assert program, "these tests need Debian's package nginx"
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
             told = told_by_the_page(self.port, upstream, static)

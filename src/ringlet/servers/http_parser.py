@@ -132,8 +132,14 @@ class RequestParser:
             self.failure = RequestError(400, str(error))
 
     def close(self) -> None:
-        """Break the cycle through httptools, so that the connection's memory is freed at once."""
-        del self._parser
+        """Break the cycles, so that the connection's memory is freed at once.
+
+        They go through httptools, through the reader that bodies call, and through the frames that
+        a failure was raised in.
+        """
+        del self._parser, self._receive
+        self._body = self.failure = None
+        self.requests.clear()
 
     def check_unfinished_head(self, size: int) -> None:
         """Refuse a head that is still incomplete although reads of it alone gave `size` bytes."""

@@ -178,7 +178,7 @@ class RequestReader:
         return True
 
     def close(self) -> None:
-        """Let go of the parser; harmless when done twice."""
+        """Let go of the parser. Nothing can be read afterwards."""
         self._parser.close()
 
 
