@@ -509,6 +509,30 @@ def test_an_answer_to_somebody_who_ends_without_declaring_it(tls):
     assert a.recv(100) == b"answer"
 
 
+def test_the_rest_of_a_record_is_read_after_the_other_direction_has_ended(tls):
+    a, b = tls
+    b.sendall(b"one and two")
+    assert a.recv(3) == b"one"
+    a.shutdown(socket.SHUT_WR)
+    assert a.pending() == 8
+    b.sendall(b" and three")
+    assert drain(a, 18) == b" and two and three"
+    b.shutdown(socket.SHUT_WR)
+    assert a.recv(10) == b""
+
+
+def test_looking_ahead_at_the_end(tls):
+    a, b = tls
+    a.sendall(b"x")
+    a.shutdown(socket.SHUT_WR)
+    ringlet.sleep(0.001)
+    assert b.recv(1) == b"x"
+    assert b.pending() == 0
+    assert readable(b)
+    assert b.recv(10) == b""
+    assert b.recv(10) == b""
+
+
 def test_no_more_reading(tls):
     a, b = tls
     reader = ringlet.spawn(b.recv, 10)

@@ -175,9 +175,13 @@ class Records:
 
     def end_output(self) -> None:
         """Tell the other side that nothing more will come, and go on reading. Does not wait."""
+        # First what has come is taken out, which the TLS object would then take for an error.
         with suppress(ssl.SSLError):
-            while data := self._tls.read(RECORD_BYTES) if self._incoming.pending else b"":
-                self._held += data  # the TLS object would take it for an error in what follows
+            while self._incoming.pending or self._tls.pending():
+                data = self._tls.read(RECORD_BYTES)
+                if not data:
+                    break  # the other side has ended its output, too
+                self._held += data
         with suppress(ssl.SSLError):
             self._tls.shutdown()
         self._push_quietly()
@@ -191,7 +195,9 @@ class Records:
                 self._live = bool(self._held)
                 self._fed = self._incoming.pending > 0
             except ssl.SSLWantReadError:
-                pass
+                self._fed = False
+            except ssl.SSLZeroReturnError:
+                self._live = False  # the next read finds the end once more
             except ssl.SSLError as error:
                 self._failure = error
             self._show()
