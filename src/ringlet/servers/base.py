@@ -202,6 +202,8 @@ class Server:
         """Take those who wait at a listener to the last, as there is room, until `deadline`."""
         # Of a listener that others share too there would be no end.
         for _ in range(self._how.backlog + 1):
+            if deadline is not None and _now() >= deadline:
+                return
             while self._is_full:
                 self._room.clear()
                 left = None if deadline is None else deadline - _now()

@@ -12,10 +12,9 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any
 
 from ringlet.servers.reload import FileWatch
+from ringlet.servers.signal_queue import SignalQueue, signal_name
 from ringlet.servers.worker import Message, ParentLink, read_messages, run_child
 
 __all__ = ("Supervisor",)
@@ -123,7 +122,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until told to stop; the exit status. See the class."""
-        with _Signals(HANDLED) as signals:
+        with SignalQueue(HANDLED) as signals:
             self._signals = signals
             while True:
                 self._manage()
@@ -315,7 +314,7 @@ class Supervisor:
             child.link.close()
         self._children.remove(child)
         code = os.waitstatus_to_exitcode(status)
-        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with status {code}"
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with status {code}"
         if child.deadline is not None and child.failure is None:
             logger.info("worker %d has stopped (it %s)", child.pid, how)
         elif child.ready:
@@ -355,54 +354,3 @@ class Supervisor:
 def _send(child: Child, number: int) -> None:
     # It has not been waited for, so the pid is still its own.
     os.kill(child.pid, number)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-class _Signals:
-    """Signals, to be read from a descriptor in the order they came."""
-
-    def __init__(self, numbers: Iterable[int]) -> None:
-        self._numbers = tuple(numbers)
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
-        self.fd = self._reader
-
-    def __enter__(self) -> "_Signals":
-        self._before_fd = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, _do_nothing) for number in self._numbers}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._before_fd)
-        os.close(self._reader)
-        os.close(self._writer)
-
-    def take(self) -> list[int]:
-        """Those that have come since."""
-        try:
-            return list(os.read(self._reader, 4096))
-        except BlockingIOError:
-            return []
-
-    def forget(self) -> None:
-        """In a forked child: the parent's signals are none of ours."""
-        signal.set_wakeup_fd(-1)
-        for number in self._numbers:
-            is_ours = number in (signal.SIGTERM, signal.SIGCHLD)
-            # A handler rather than SIG_IGN, which programs started from here would inherit.
-            signal.signal(number, signal.SIG_DFL if is_ours else _do_nothing)
-        os.close(self._reader)
-        os.close(self._writer)
-
-
-def _do_nothing(number: int, frame: FrameType | None) -> Any:
-    """A handler: in the parent, so that the wakeup descriptor is written to."""
