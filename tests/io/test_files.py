@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 import ringlet
-from ringlet.io import attempts, files, native, rawfile
+from ringlet.io import attempts, files, native
 from tests.io.settling import settle
 from tests.support.isolated import run_isolated
 
@@ -20,7 +20,6 @@ from tests.support.isolated import run_isolated
 def way(request, monkeypatch):
     """Whether the kernel can say that it would have to wait for the disk."""
     if request.param == "in a thread":
-        monkeypatch.setattr(rawfile, "NOWAIT", 0)
         monkeypatch.setattr(attempts, "NOWAIT", 0)
 
 
@@ -145,7 +144,7 @@ def test_closed_files_say_so(path):
 
 
 def test_what_waits_for_the_disk_blocks_only_the_caller(path, monkeypatch):
-    monkeypatch.setattr(rawfile, "NOWAIT", 0)
+    monkeypatch.setattr(attempts, "NOWAIT", 0)
     gate = threading.Event()
     read = os.read
 
@@ -164,7 +163,7 @@ def test_what_waits_for_the_disk_blocks_only_the_caller(path, monkeypatch):
 
 
 def test_a_killed_reader_leaves_the_file_usable(path, monkeypatch):
-    monkeypatch.setattr(rawfile, "NOWAIT", 0)
+    monkeypatch.setattr(attempts, "NOWAIT", 0)
     gate, begun = threading.Event(), threading.Event()
     read = os.read
 

@@ -12,6 +12,7 @@ import pytest
 import ringlet
 from ringlet.io import attempts, childexit, native, os
 from ringlet.io.threadpool import to_thread
+from ringlet.testing import run_until_blocked
 from tests.io.settling import settle
 from tests.support.isolated import ROOT, run_isolated
 
@@ -124,6 +125,7 @@ def test_the_end_of_a_pipe(pipe, way):
 
 
 def test_files_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(attempts, "NOWAIT", 0)
     threads = set()
     for name in ("read", "write", "pread", "pwrite", "fsync", "fdatasync", "close"):
         where = native if hasattr(native, name) else stdlib
@@ -148,6 +150,29 @@ def test_files_on_disk(tmp_path, monkeypatch):
     assert (a, b[:4]) == (b"de", b"fghi")
     os.close(fd)
     assert threading.get_ident() not in threads
+
+
+def test_in_the_hub_nothing_parks(tmp_path):
+    """Where done callbacks and finalizers may run."""
+    done = []
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+
+    def use(_):
+        os.write(fd, b"abc")
+        os.writev(fd, [b"d"])
+        os.fsync(fd)
+        os.fdatasync(fd)
+        os.pwrite(fd, b"x", 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        done.append(os.read(fd, 2))
+        done.append(os.pread(fd, 2, 2))
+        os.close(fd)
+
+    tasklet = ringlet.spawn(int)
+    tasklet.add_done_callback(use)
+    tasklet.join()
+    run_until_blocked()
+    assert done == [b"xb", b"cd"]
 
 
 # --- processes ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 from ringlet.io import native
 from ringlet.io.threadpool import to_thread
 
-__all__ = ("is_on_disk", "read_now", "write_now")
+__all__ = ("is_on_disk", "read_from_memory", "read_now", "write_now")
 
 #: What a pipe takes at once when it takes anything.
 PIPE_BUF = 4096
@@ -27,6 +27,21 @@ DISK_KINDS = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFBLK}
 def is_on_disk(fd: int) -> bool:
     """Whether reading `fd` may have to wait for a disk, which no poller can tell about."""
     return stat.S_IFMT(os.fstat(fd).st_mode) in DISK_KINDS
+
+
+def read_from_memory(fd: int, buffers: Any) -> int | None:
+    """Read of a file on disk what the kernel has in memory. None if it has nothing, or cannot say.
+
+    Returns the bytes read; 0 at the end.
+    """
+    if not NOWAIT:
+        return None
+    try:
+        return os.preadv(fd, buffers, -1, NOWAIT)
+    except OSError as error:
+        if error.errno in UNKNOWN or isinstance(error, BlockingIOError):
+            return None
+        raise
 
 
 def read_now(fd: int, buffers: Any) -> int:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ringlet import _core
 from ringlet._core import Endpoint
 from ringlet.io import files, native, subprocess
-from ringlet.io.attempts import is_on_disk, read_now, write_now
+from ringlet.io.attempts import is_on_disk, read_from_memory, read_now, write_now
 from ringlet.io.childexit import await_change, await_exit
 from ringlet.io.threadpool import to_thread
 from ringlet.sched.pollers import READ, WRITE
@@ -48,20 +48,27 @@ def read(fd: int, length: int, /) -> bytes:
     From a disk in a thread. Of a descriptor in non-blocking mode this is os.read(), which raises
     BlockingIOError. Who waits when close() closes it gets OSError (EBADF).
     """
-    if not stdlib.get_blocking(fd):
+    if _cannot_wait(fd):
         return native.read(fd, length)
-    if is_on_disk(fd):
-        return to_thread(native.read, fd, length)
     buffer = bytearray(length)
-    return bytes(memoryview(buffer)[: _until_ready(fd, READ, read_now, fd, [buffer])])
+    if is_on_disk(fd):
+        count = read_from_memory(fd, [buffer])
+        if count is None:
+            return to_thread(native.read, fd, length)
+    else:
+        count = _until_ready(fd, READ, read_now, fd, [buffer])
+    return bytes(memoryview(buffer)[:count])
 
 
 def readv(fd: int, buffers: Sequence[Any], /) -> int:
     """Read into `buffers`, one after the other. Otherwise as read()."""
-    if not stdlib.get_blocking(fd):
+    if _cannot_wait(fd):
         return native.readv(fd, buffers)
     if not is_on_disk(fd):
         return _until_ready(fd, READ, read_now, fd, buffers)
+    count = read_from_memory(fd, buffers)
+    if count is not None:
+        return count
     # A thread whose tasklet is killed goes on: it must not write where others do by then.
     data = to_thread(native.read, fd, sum(memoryview(buffer).nbytes for buffer in buffers))
     rest = memoryview(data)
@@ -78,7 +85,7 @@ def write(fd: int, data: Any, /) -> int:
     To a disk in a thread. Of a descriptor in non-blocking mode this is os.write(), which may write
     a part of it, or raise BlockingIOError.
     """
-    if not stdlib.get_blocking(fd):
+    if _cannot_wait(fd):
         return native.write(fd, data)
     if is_on_disk(fd):
         return to_thread(native.write, fd, bytes(data))
@@ -91,29 +98,29 @@ def write(fd: int, data: Any, /) -> int:
 
 def writev(fd: int, buffers: Sequence[Any], /) -> int:
     """Write `buffers`, one after the other. Otherwise as write()."""
-    if not stdlib.get_blocking(fd):
+    if _cannot_wait(fd):
         return native.writev(fd, buffers)
     return write(fd, b"".join(buffers))
 
 
 def pread(fd: int, length: int, offset: int, /) -> bytes:
     """os.pread(), in a thread."""
-    return to_thread(stdlib.pread, fd, length, offset)
+    return _in_thread(stdlib.pread, fd, length, offset)
 
 
 def pwrite(fd: int, data: Any, offset: int, /) -> int:
     """os.pwrite(), in a thread."""
-    return to_thread(stdlib.pwrite, fd, bytes(data), offset)
+    return _in_thread(stdlib.pwrite, fd, bytes(data), offset)
 
 
 def fsync(fd: Any) -> None:
     """os.fsync(), in a thread."""
-    to_thread(native.fsync, fd)
+    _in_thread(native.fsync, fd)
 
 
 def fdatasync(fd: Any) -> None:
     """os.fdatasync(), in a thread."""
-    to_thread(native.fdatasync, fd)
+    _in_thread(native.fdatasync, fd)
 
 
 def close(fd: int) -> None:
@@ -122,11 +129,23 @@ def close(fd: int) -> None:
     A file on disk that was written to is closed in a thread.
     """
     if is_on_disk(fd) and fcntl.fcntl(fd, fcntl.F_GETFL) & stdlib.O_ACCMODE:
-        to_thread(stdlib.close, fd)
+        _in_thread(stdlib.close, fd)
         return
     everybody = Endpoint(fd, False, False, None)
     stdlib.close(fd)
     everybody.forget()
+
+
+def _cannot_wait(fd: int) -> bool:
+    """Whether the standard library's function is the one to call.
+
+    In the hub nobody can be waited for, but a program that was patched may well log something.
+    """
+    return _core.in_hub() or not stdlib.get_blocking(fd)
+
+
+def _in_thread(f: Callable[..., T], *args: Any) -> T:
+    return f(*args) if _core.in_hub() else to_thread(f, *args)
 
 
 def _until_ready(fd: int, mask: int, f: Callable[..., int], *args: Any) -> int:

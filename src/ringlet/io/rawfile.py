@@ -4,14 +4,13 @@ Each stands around a FileIO, which has the descriptor, closes it, and warns if n
 """
 
 import io
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ringlet._core import Endpoint
 from ringlet.io import native
-from ringlet.io.attempts import NOWAIT, UNKNOWN, read_now, write_now
+from ringlet.io.attempts import read_from_memory, read_now, write_now
 from ringlet.io.threadpool import to_thread
 from ringlet.sched.pollers import READ, WRITE
 
@@ -152,7 +151,6 @@ class DiskFile(RawFile):
         super().__init__(file)
         # Held by the thread that is at it, so that one whose tasklet was killed is done first.
         self._turn = native.allocate_lock()
-        self._is_known = bool(NOWAIT)
 
     def _in_thread(self, f: Callable[..., T], *args: Any) -> T:
         if self.is_dropped:
@@ -166,15 +164,10 @@ class DiskFile(RawFile):
     def readinto(self, buffer: Any, /) -> int:
         """Read into `buffer`, at once if the kernel has the data in memory."""
         self._check(self.readable(), "reading")
-        if self._is_known and not self._turn.locked():
-            try:
-                return os.preadv(self.fileno(), [buffer], -1, NOWAIT)
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                if error.errno not in UNKNOWN:
-                    raise
-                self._is_known = False
+        if not self._turn.locked():
+            count = read_from_memory(self.fileno(), [buffer])
+            if count is not None:
+                return count
         with memoryview(buffer).cast("B") as target:
             # Not into the buffer: when the tasklet was killed the thread goes on without it.
             data = self._in_thread(native.read, self.fileno(), len(target))
