@@ -35,7 +35,7 @@ _installed: list[Patch] = []
 def install(*names: str, dry_run: bool = False) -> Report:
     """Replace what waits in the modules `names`, by default in all that are known.
 
-    They are time, socket, ssl, threading, _thread, queue and concurrent.futures; each brings along
+    They are those of table.py: time, socket, ssl, select, threading and so on; each brings along
     those that it needs. What is patched already stays as it is, so this may be done again.
     References that other modules have, and free locks, simple queues and thread locals that were
     made before, are replaced as well. With dry_run=True nothing is changed.

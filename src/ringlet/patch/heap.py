@@ -225,7 +225,7 @@ def _is_copy(names: dict[Any, Any]) -> bool:
 
 def _is_ours(owner: Any) -> bool:
     """Whether it is one of this package: a module, class, function or object of one of ours."""
-    if isinstance(owner, ModuleType):
+    if type(owner) is ModuleType:
         module = owner.__name__
     elif isinstance(owner, type | FunctionType):
         module = owner.__module__

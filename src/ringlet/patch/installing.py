@@ -25,6 +25,8 @@ class Patch:
 
     def __init__(self, modules: Iterable[str]) -> None:
         self.modules = tuple(modules)
+        for name in self.modules:
+            import_module(name)
         self.rows = [Change(*_place_of(row), row.new) for n in self.modules for row in rows_of(n)]
         self._references: list[Change] = []
         self._moved: list[existing.Moved] = []

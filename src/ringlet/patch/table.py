@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ringlet.io import dns, os, signals, socket, ssl, subprocess
+from ringlet.io import dns, os, select, signals, socket, ssl, subprocess
 from ringlet.patch import clock, primitives, threads
 
 __all__ = ("NEEDS", "TABLE", "Row", "rows_of")
@@ -94,6 +94,7 @@ TABLE: tuple[Row, ...] = (
     Row("os", "writev", os.writev),
     # signal: the handlers are the program's, as ever.
     Row("signal", "pause", signals.pause),
+    Row("signal", "pthread_kill", threads.pthread_kill),
     Row("signal", "set_wakeup_fd", signals.set_wakeup_fd),
     Row("signal", "signal", signals.signal),
     # subprocess: its functions are Python, and make this.
@@ -101,6 +102,13 @@ TABLE: tuple[Row, ...] = (
     # ssl: contexts stay what they are, and make these. The class itself stays, too: ours is one of
     # it, and the methods of others that are would not find themselves in it any more.
     Row("ssl", "SSLContext.sslsocket_class", ssl.SSLSocket),
+    # select, and what selectors has taken from it.
+    Row("select", "epoll", select.epoll),
+    Row("select", "poll", select.poll),
+    Row("select", "select", select.select),
+    Row("selectors", "EpollSelector._selector_cls", select.epoll),
+    Row("selectors", "PollSelector._selector_cls", select.poll),
+    Row("selectors", "SelectSelector._select", select.select),
 )
 
 #: What is patched together with a module, because it waits by means of it.
@@ -111,9 +119,11 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "queue": ("threading", "_thread", "_queue"),
     "socket": (),
     "ssl": ("socket",),
+    "select": (),
+    "selectors": ("select",),
     "os": (),
+    "subprocess": ("os", "threading", "_thread"),
     "signal": (),
-    "subprocess": (),
     # Its pool of threads is Python, on threading and queue.
     "concurrent.futures": ("threading", "_thread", "queue", "_queue"),
 }

@@ -6,10 +6,12 @@ is replaced. That differs by version: up to 3.12 the end releases a lock (the "s
 """
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextvars import Context
+from errno import ESRCH
 from functools import partial
 from typing import Any
 
@@ -22,6 +24,7 @@ from ringlet.sync import Event
 __all__ = (
     "DummyThread",
     "ThreadHandle",
+    "pthread_kill",
     "running",
     "set_sentinel",
     "start_joinable_thread",
@@ -35,6 +38,7 @@ HANDLE = "_os_thread_handle" if sys.version_info >= (3, 14) else "_handle"
 
 _threading: Any = threading
 _native_set_sentinel: Callable[[], Any] = getattr(_threading, "_set_sentinel", Lock)
+_native_pthread_kill = signal.pthread_kill
 _native_shutdown: Callable[[], None] = getattr(_threading, "_thread_shutdown", lambda: None)
 
 # The tasklets that run as threads, by ident; with what their end is to call.
@@ -150,6 +154,19 @@ def _fit(thread: Any, ident: int) -> None:
 def _delete(ident: int) -> None:
     with _threading._active_limbo_lock:
         _threading._active.pop(ident, None)
+
+
+def pthread_kill(thread_id: int, signalnum: int, /) -> None:
+    """signal.pthread_kill(). A tasklet's signals go to the thread that runs it.
+
+    The ident of one that has ended is an address like any other: it must never get to the system.
+    """
+    found = _running.get(thread_id)
+    if found is not None:
+        thread_id = found[0].thread_ident or native_ident()
+    elif thread_id not in sys._current_frames():
+        raise ProcessLookupError(ESRCH, os.strerror(ESRCH))
+    _native_pthread_kill(thread_id, signalnum)
 
 
 # --- the end, up to 3.12 -------------------------------------------------------------------------
