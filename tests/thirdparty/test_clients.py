@@ -57,6 +57,17 @@ def test_pymysql():
         assert_all_at_once(run_client("mysql_lock.py", port))
 
 
+@pytest.fixture(scope="module")
+def postgresql_port():
+    with daemons.postgresql() as port:
+        yield port
+
+
+@pytest.mark.parametrize("client", ["psycopg", "psycopg2"])
+def test_postgresql(postgresql_port, client):
+    assert_all_at_once(run_client("postgres_lock.py", client, postgresql_port))
+
+
 def test_paramiko(tmp_path):
     # The folder is for the commands, which run as this user.
     with daemons.sshd() as (port, user, key):

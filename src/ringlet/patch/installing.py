@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from ringlet.patch import existing, references
+from ringlet.patch import drivers, existing, references
 from ringlet.patch.places import Change, Kind, Place
 from ringlet.patch.primitives import native_ident
 from ringlet.patch.report import Left, Report
@@ -18,6 +18,8 @@ __all__ = ("Patch", "needed_for", "original")
 
 #: The modules whose locks and thread locals are looked for when they are patched.
 _PRIMITIVE = "_thread"
+#: The module with which database drivers are told to wait cooperatively.
+_WAITING = "select"
 
 
 class Patch:
@@ -62,9 +64,13 @@ class Patch:
             change.apply()
         for moved in self._moved:
             moved.apply()
+        if _WAITING in self.modules:
+            drivers.install()
 
     def revert(self) -> list[Left]:
         """Take it all back. Returns what somebody else has changed since, or holds: it stays."""
+        if _WAITING in self.modules:
+            drivers.uninstall()
         stays: list[Left] = []
         for moved in reversed(self._moved):
             if not moved.revert():
