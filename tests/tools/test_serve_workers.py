@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,31 @@ def test_workers_share_a_port_and_end_with_their_parent(tmp_path, number):
         for pid in workers:
             assert f"worker {pid} has stopped (it ended with status 0)" in log
             assert is_gone(pid)
+
+
+def is_zombie(pid):
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_service_manager_that_stops_all_processes_at_once_finds_nobody_replaced(tmp_path):
+    application(tmp_path)
+    with serving(tmp_path, "--workers", "2") as served:
+        workers = pids(served, 2)
+        os.kill(served.pid, signal.SIGSTOP)
+        for pid in workers:
+            os.kill(pid, signal.SIGTERM)
+        for pid in workers:
+            assert is_zombie(pid)
+        os.kill(served.pid, signal.SIGTERM)
+        status, log = served.stop(signal.SIGCONT)
+        assert status == 0
+        assert "takes its place" not in log
+        assert log.count(" started") == 2, log
 
 
 def test_a_killed_worker_is_replaced_and_takes_only_its_own_requests_along(tmp_path):

@@ -236,7 +236,8 @@ class Supervisor:
         for fd, _ in poll.poll(None if seconds is None else max(0.0, seconds) * 1000 + 1):
             if fd in links:
                 self._hear(links[fd])
-        for number in self._signals.take():
+        # A service manager sends SIGTERM to the workers, too: those it ends are not to be replaced.
+        for number in sorted(self._signals.take(), key=lambda number: number not in STOP):
             self._obey(number)
         if self._watch is not None and (changed := self._watch.changed()):
             self._replace_all(f"{changed} has changed")
@@ -315,7 +316,7 @@ class Supervisor:
         self._children.remove(child)
         code = os.waitstatus_to_exitcode(status)
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"ended with status {code}"
-        if child.deadline is not None and child.failure is None:
+        if (child.deadline is not None or self._stopping) and child.failure is None:
             logger.info("worker %d has stopped (it %s)", child.pid, how)
         elif child.ready:
             logger.warning("worker %d %s: another one takes its place", child.pid, how)
