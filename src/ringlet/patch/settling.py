@@ -7,8 +7,7 @@ among those that are free.
 import threading
 from typing import Any
 
-from ringlet.patch.primitives import Lock
-from ringlet.patch.threads import HANDLE, ThreadHandle
+from ringlet.patch.threads import HANDLE, Sentinel, ThreadHandle
 
 __all__ = ("MainThread",)
 
@@ -35,7 +34,7 @@ class MainThread:
         if self._name == HANDLE:
             self._own = ThreadHandle.of_running(self._thread.ident)
         else:
-            self._own = Lock()
+            self._own = Sentinel()
             self._own.acquire()
         self._exchange(self.known, self._own)
 

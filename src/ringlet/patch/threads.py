@@ -23,6 +23,7 @@ from ringlet.sync import Event
 
 __all__ = (
     "DummyThread",
+    "Sentinel",
     "ThreadHandle",
     "pthread_kill",
     "running",
@@ -172,19 +173,45 @@ def pthread_kill(thread_id: int, signalnum: int, /) -> None:
 # --- the end, up to 3.12 -------------------------------------------------------------------------
 
 
+class Sentinel:
+    """A lock that a thread holds until it ends, and then nobody any more, whoever acquires it.
+
+    threading has each of those who have waited for it release it, and find it free at once; a lock
+    that is handed from one to the next would not be.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        self._ended = Event()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it, if nobody has; wait for the end of the thread, if one has."""
+        if not self._held:
+            self._held = not self._ended.is_set()
+            return True
+        return blocking and self._ended.wait(None if timeout < 0 else timeout)
+
+    def release(self) -> None:
+        """The thread has ended. Harmless when repeated."""
+        self._held = False
+        self._ended.set()
+
+    def locked(self) -> bool:
+        """Whether the thread has it."""
+        return self._held
+
+    def _at_fork_reinit(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+
 def set_sentinel() -> Any:
     """A lock that will be released when the running thread ends."""
     found = _running.get(get_ident())
     if found is None:
         return _native_set_sentinel()
-    lock = Lock()
-    found[1].append(partial(_release, lock))
-    return lock
-
-
-def _release(lock: Lock) -> None:
-    if lock.locked():
-        lock.release()
+    sentinel = Sentinel()
+    found[1].append(sentinel.release)
+    return sentinel
 
 
 # --- the end, from 3.13 on -----------------------------------------------------------------------
