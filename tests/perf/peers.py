@@ -15,6 +15,7 @@ DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "gevent.pywsgi": ("gevent",),
     "eventlet.wsgi": ("eventlet",),
     "uvicorn": ("uvicorn", "httptools", "uvloop"),
+    "gunicorn ringlet": ("gunicorn", "ringlet"),
     "gunicorn gevent": ("gunicorn", "gevent"),
     "gunicorn gthread": ("gunicorn",),
 }

@@ -39,6 +39,8 @@ def serve_uvicorn(peer: str) -> None:
 def serve_gunicorn(peer: str) -> None:
     """gunicorn with the kind of workers that the peer is called after."""
     kind = peer.partition(" ")[2]
+    if kind == "ringlet":
+        kind = "ringlet.servers.gunicorn.Worker"
     how = ("--threads", "16") if kind == "gthread" else ()
     keep = ("--keep-alive", "60", "--log-level", "error")
     take_over("gunicorn", WSGI, "-b", "fd://FD", "-w", str(WORKERS), "-k", kind, *how, *keep)
@@ -47,6 +49,7 @@ def serve_gunicorn(peer: str) -> None:
 SERVERS = {
     "ringlet": serve_ringlet,
     "uvicorn": serve_uvicorn,
+    "gunicorn ringlet": serve_gunicorn,
     "gunicorn gevent": serve_gunicorn,
     "gunicorn gthread": serve_gunicorn,
 }
