@@ -337,7 +337,7 @@ int rl_descriptor_wait_any(struct rl_descriptors *all, struct rl_interest *inter
     result = result == 0 ? park_until(all, count, deadline, shown) : result < 0 ? -1 : 0;
     for (int i = 0; i < count; i++) {
         if (interests[i].waiter)
-            leave(all, interests[i].fd, interests[i].waiter);
+            interests[i].closed = leave(all, interests[i].fd, interests[i].waiter) == RL_CLOSED;
         interests[i].waiter = NULL;
     }
     Py_DECREF(all);
@@ -371,12 +371,17 @@ void rl_descriptor_report(struct rl_descriptors *all, int fd, int mask, int unus
     entry->unseen |= (char)unseen;
 }
 
-void rl_descriptor_wake_all(struct rl_descriptors *all, int fd) {
+/* Wakes everybody who waits for `fd`, and tells them what has become of it. */
+static void wake_all(struct rl_descriptors *all, int fd, enum rl_outcome outcome) {
     struct rl_waiter *waiter;
     while (fd < all->size && (waiter = all->table[fd].first)) {
-        take_out(&all->table[fd], waiter, RL_READY);
+        take_out(&all->table[fd], waiter, outcome);
         rl_ring_wake(waiter->tasklet, NULL);
     }
+}
+
+void rl_descriptor_wake_all(struct rl_descriptors *all, int fd) {
+    wake_all(all, fd, RL_READY);
 }
 
 int rl_descriptor_hold(struct rl_descriptors *all, int fd, uint32_t serial, int holds) {
@@ -404,7 +409,7 @@ int rl_descriptor_forget(int fd, uint32_t serial, int is_open) {
             renew(entry, 0);
         if (rl_descriptor_holds(all, fd) && (is_open || all->table[fd].holder == serial))
             all->table[fd].holder = 0;
-        rl_descriptor_wake_all(all, fd);
+        wake_all(all, fd, is_open ? RL_CLOSED : RL_READY);
     }
     /* What is Python's, timers and pollers, only its own thread may call. In others
        they find out when they fire, or report a descriptor nobody waits for. */

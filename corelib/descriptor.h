@@ -24,6 +24,7 @@ enum rl_outcome {
     RL_WAITING, /* In the list. */
     RL_READY,   /* Taken out: try again. */
     RL_EXPIRED, /* Taken out: its deadline has passed. */
+    RL_CLOSED,  /* Taken out: the descriptor is closed, or about to be. */
 };
 
 /* One tasklet that waits. Never on a C stack, which may be copied away meanwhile. */
@@ -124,6 +125,7 @@ struct rl_interest {
     int fd;                   /* Not negative. */
     int mask;                 /* Directions. */
     char looked;              /* The poller has been made to look at it. */
+    char closed;              /* It was closed, or is about to be, by whoever owned it. */
     struct rl_waiter *waiter; /* Who stands for it while it is waited for; else NULL. */
 };
 

@@ -83,6 +83,20 @@ static struct rl_interest *make_interests(const struct pollfd *asked, int count)
     return interests;
 }
 
+/* Marks those that were closed while they were waited for as such. The kernel may not
+   know it yet: whoever closes them says so first. Returns how many there are that
+   `asked` knew nothing of. */
+static int mark_closed(const struct rl_interest *interests, struct pollfd *asked, int count) {
+    int marked = 0;
+    for (int i = 0; i < count; i++) {
+        if (!interests[i].closed)
+            continue;
+        marked += !asked[i].revents;
+        asked[i].revents = POLLNVAL;
+    }
+    return marked;
+}
+
 /* Waits, until the moment `deadline`, for what was asked and was not ready. `asked` is on the heap.
    Returns as wait_levels. */
 static int wait_until(struct rl_descriptors *all, struct pollfd *asked, int count,
@@ -94,6 +108,8 @@ static int wait_until(struct rl_descriptors *all, struct pollfd *asked, int coun
     while (shown && !over) {
         over = rl_descriptor_wait_any(all, interests, count, deadline, shown);
         ready = over < 0 ? -1 : ask(asked, count);
+        if (ready >= 0)
+            ready += mark_closed(interests, asked, count);
         if (ready != 0)
             break;
     }

@@ -411,6 +411,37 @@ def test_closing_a_socket_wakes_who_waits_for_it(pipe, beside):
     b.close()
 
 
+def test_giving_a_socket_s_descriptor_away_ends_waits_for_it():
+    """As with a recv that waits: whose it is now knows nothing of them."""
+    a, b = socket.socketpair()
+    waiting = ringlet.spawn(wait_readable, a)
+    settle()
+    fd = a.detach()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        waiting.result()
+    os.close(fd)
+    b.close()
+
+
+def test_closing_a_socket_wakes_who_waits_for_it_in_another_thread():
+    a, b = socket.socketpair()
+    fd, waits, errors = a.fileno(), threading.Event(), []
+
+    def wait():
+        ringlet.spawn(waits.set)
+        with pytest.raises(OSError, match="Bad file descriptor") as caught:
+            wait_readable(fd)
+        errors.append(caught.value.errno)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    waits.wait()
+    a.close()
+    thread.join()
+    assert errors == [errno.EBADF]
+    b.close()
+
+
 def test_poll_tells_what_happened_in_the_words_of_the_kernel(pipe):
     r, w = pipe
     a, b = stdlib_socket.socketpair()
