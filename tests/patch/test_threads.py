@@ -1,4 +1,4 @@
-"""threading in a patched program: threads are tasklets and end as threads do. In child processes."""
+"""threading in a patched program: threads are tasklets, and end as threads do. In children."""
 
 import pytest
 
