@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.load, pytest.mark.timeout(600)]
 
 IDLE = 10_000
 ACTIVE = 64
-ROUNDS = 9
+ROUNDS = 15
 SECONDS = 0.7  # of each burst of load
 
 
