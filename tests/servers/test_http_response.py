@@ -365,3 +365,56 @@ def test_headers_may_come_in_lists_too():
         return [b"ok"]
 
     assert talk_script(app, get()).answer.headers["x-y"] == "z"
+
+
+@pytest.mark.parametrize("second", [[], LENGTH_5])
+def test_a_start_response_that_failed_leaves_nothing_behind(talk, second):
+    def app(environ, start_response):
+        with pytest.raises(ValueError, match="line break"):
+            start_response("200 OK", [("Content-Length", "9"), ("X", "a\nb")])
+        start_response("500 No", second)
+        return iter([b"hello"])
+
+    for answer in talk(app, get(), get()).answers:
+        assert (answer.status, answer.body) == (500, b"hello")
+        assert answer.headers.get("content-length") == ("5" if second else None)
+
+
+def test_nothing_replaces_a_head_that_was_sent_also_without_an_error():
+    """sys.exc_info() outside of an `except` block."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "8")])(b"hello")
+        with pytest.raises(RuntimeError, match="too late"):
+            start_response("200 OK", [("Content-Length", "1")], sys.exc_info())
+        return iter([b"you"])
+
+    assert talk_script(app, get()).answer.body == b"helloyou"
+
+
+def test_writing_after_the_end_is_refused():
+    """It would be taken for the next response."""
+    writes = []
+
+    def app(environ, start_response):
+        for write in writes:
+            with pytest.raises(RuntimeError, match="after the end"):
+                write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writes.append(start_response("200 OK", []))
+        return iter([b"hello"])
+
+    assert [answer.body for answer in talk_script(app, get(), get()).answers] == [b"hello"] * 2
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_content_has_no_length_of_a_file_or_a_body_either(method):
+    def app(environ, start_response):
+        start_response("204 No Content", [])
+        if environ["PATH_INFO"] == "/body":
+            return [b"hello"]
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+
+    for path in ("/body", "/file"):
+        ask = get(path).replace(b"GET", method.encode())
+        answer = talk_script(app, ask, methods=[method]).answer
+        assert (answer.status, answer.headers.get("content-length")) == (204, None)

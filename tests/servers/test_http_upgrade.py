@@ -238,3 +238,24 @@ def test_stopping_ends_it_or_tells_the_application(told):
             stopping.result(SECONDS)
     finally:
         server.stop(0)
+
+
+def test_receiving_without_waiting_is_no_end():
+    def app(environ, start_response):
+        stream = environ["ringlet.upgrade"]("shout")
+        with pytest.raises(TimeoutError):
+            stream.receive(0)
+        stream.send(b"ready")
+        stream.send(stream.receive().upper())
+        return []
+
+    server = running(app)
+    try:
+        with socket.create_connection(server.address, SECONDS) as client:
+            client.sendall(get("/", *ASK))
+            read_head(client)
+            assert client.recv(10) == b"ready"
+            client.sendall(b"hm")
+            assert client.recv(10) == b"HM"
+    finally:
+        server.stop(0)

@@ -688,3 +688,26 @@ def test_stopping_is_told():
     server.start()
     assert not server.stopping
     server.stop()
+
+
+def test_the_umask_takes_nothing_away_from_the_permissions_asked_for(tmp_path):
+    path = str(tmp_path / "socket")
+    before = os.umask(0o077)
+    try:
+        with serving(address=path, unix_mode=0o666):
+            assert os.stat(path).st_mode & 0o777 == 0o666
+    finally:
+        os.umask(before)
+
+
+def test_stopping_ends_in_time_although_descriptors_have_run_out(monkeypatch):
+    def take(self, listener):
+        raise OSError(errno.EMFILE, "too many")
+
+    with fake_clock() as clock:
+        monkeypatch.setattr(StreamServer, "_take", take)
+        server = StreamServer(LOCAL, echo)
+        server.start()
+        began = clock.time()
+        server.stop(1)
+        assert clock.time() - began < 2

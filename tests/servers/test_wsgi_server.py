@@ -479,3 +479,21 @@ def test_without_httptools_only_making_a_server_fails(monkeypatch):
     monkeypatch.setattr(http_parser, "HTTPTOOLS_ERROR", missing)
     with pytest.raises(ImportError, match=r"WSGIServer needs httptools.*ringlet\[server\]"):
         WSGIServer(("127.0.0.1", 0), hello)
+
+
+def test_a_response_that_stop_ends_is_cut_and_not_taken_for_the_whole():
+    """In HTTP/1.0 the end of the connection is the end of the body, unless it is a reset."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        yield b"half"
+        Channel().receive()
+
+    with serving(app) as server, connect(server) as client:
+        client.sendall(get(version="1.0"))
+        received = b""
+        while not received.endswith(b"half"):
+            received += client.recv(1000)
+        server.stop(0)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)

@@ -47,6 +47,7 @@ class Response:
         "_head",
         "_left",
         "_reader",
+        "_refused",
         "_request",
         "_wire",
         "complete",
@@ -72,6 +73,8 @@ class Response:
         #: Status line and headers so far, without the last line end. None before start_response.
         self._head: str | None = None
         self._has_date = False
+        #: start_response has begun to take in what it was told, and did not come to its end.
+        self._refused = False
         #: Bytes of the body still to come, None if its length is not known.
         self._left: int | None = None
         #: The body goes out in chunks.
@@ -97,6 +100,9 @@ class Response:
                 exc_info = None  # it holds this very frame
         elif self._head is not None:
             raise RuntimeError("start_response() was called again: the second call needs exc_info")
+        elif self._refused:
+            self._reset()
+        self._refused = True
 
         bodiless = known_statuses.get(status)
         if bodiless is None:
@@ -115,6 +121,7 @@ class Response:
                 head += line
             else:
                 head += self._line(*header, status)
+        self._refused = False
         self._bodiless = bodiless or self.is_head
         self._head = head
         self.status = status
@@ -143,8 +150,14 @@ class Response:
 
     def _start_over(self, exc_info: ExcInfo) -> None:
         """Forget what start_response was told before; raise `exc_info` if it is too late."""
-        if self.head_sent and exc_info[1] is not None:
+        if self.head_sent:
+            if exc_info[1] is None:
+                raise RuntimeError("too late for another answer: the client has seen the first one")
             raise exc_info[1].with_traceback(exc_info[2])
+        self._reset()
+
+    def _reset(self) -> None:
+        """As if start_response had not been called."""
         self._head = None
         self._has_date = False
         self._left = None
@@ -227,6 +240,8 @@ class Response:
             raise TypeError(f"a body is made of bytes, not {type(data).__name__}: {data!r:.60}")
         if self.upgraded:
             raise ValueError("the connection left HTTP, but the application returned a body")
+        if self.complete:
+            raise RuntimeError("write() was called after the end of the response")
         excess = 0
         head = b"" if self.head_sent else self._close_head()
         if self._bodiless:
@@ -295,7 +310,7 @@ class Response:
 
     def _announce(self, length: int) -> None:
         """Tell the length of a body, if the application did not."""
-        if self._left is None and self._head is not None:
+        if self._left is None and self._head is not None and not self.status.startswith("204"):
             self._head += f"\r\nContent-Length: {length}"
             self._left = length
 

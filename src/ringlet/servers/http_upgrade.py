@@ -9,6 +9,10 @@ from ringlet.servers.http_wire import Wire
 
 logger = logging.getLogger("ringlet.server")
 
+#: Seconds: a time limit that is over at once. With 0 a socket would not wait, and say so by an
+#: error that means the end of a connection everywhere else.
+AT_ONCE = 1e-6
+
 
 class Upgraded:
     """A connection that has left HTTP: bytes both ways, until the application returns.
@@ -36,6 +40,8 @@ class Upgraded:
         if self._held:
             data, self._held = self._held, b""
             return data
+        if timeout is not None:
+            timeout = max(timeout, AT_ONCE)
         return self._wire.receive(timeout)
 
     def send(self, data: bytes) -> None:

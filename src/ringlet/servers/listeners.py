@@ -270,6 +270,8 @@ def _bound(
         if family == stdlib.AF_INET6:
             sock.setsockopt(stdlib.IPPROTO_IPV6, stdlib.IPV6_V6ONLY, 1)
         sock.bind(resolved)
+        if family == stdlib.AF_UNIX and how.mode is not None and not resolved.startswith("\0"):
+            os.chmod(resolved, how.mode)  # what the umask has taken away from it
         if is_stream and (how.backlog or family == stdlib.AF_UNIX):
             sock.listen(how.backlog or BACKLOG)
     except OSError as error:

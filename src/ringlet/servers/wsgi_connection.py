@@ -135,6 +135,11 @@ class Connection:
                     self._respond_in_time(request, response, self._limits.request_timeout)
             except (Exception, SystemExit) as error:
                 refused = self._fail(request, response, error)
+        except BaseException:
+            # The tasklet is being killed. Nobody may take what the client has for the whole.
+            if response.head_sent and not (response.complete or response.upgraded):
+                self._wire.abort()
+            raise
         finally:
             if request.upgrade:
                 request.environ.pop("ringlet.upgrade", None)

@@ -27,6 +27,7 @@ from ringlet.tools.serve_options import (
     DEFAULT_PORT,
     FdAddress,
     add_options,
+    option_of,
     server_keywords,
 )
 
@@ -110,6 +111,11 @@ class Serve:
 
     def alone(self) -> None:
         """Serve in this process."""
+        for option in ("preload", "hang_timeout"):
+            if getattr(self._arguments, option):
+                raise CommandError(f"{option_of(option)} is for workers: give --workers, too")
+        if self._arguments.reload_include:
+            raise CommandError("--reload-include says what else to watch: give --reload, too")
         app = self._load()
         server = self._server(self._addresses(), app, reuse_port=self._arguments.reuse_port)
         stop_on_signals(server, self._grace)
@@ -122,6 +128,8 @@ class Serve:
         if arguments.preload:
             if arguments.patch:
                 raise CommandError("--patch is for workers: leave out --preload, or --patch")
+            if arguments.reload:
+                raise CommandError("--preload keeps the old code: leave it out, or --reload")
             self._app = self._load()
         reuse_port: bool = arguments.reuse_port
         # The parent must not start threads, as looking up names otherwise would.
