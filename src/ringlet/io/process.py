@@ -4,6 +4,7 @@ import io
 import subprocess as stdlib
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from ringlet import _core
@@ -76,7 +77,7 @@ class Popen(stdlib.Popen[Any]):
         if self.stdin and self._unsent is not None:
             jobs.append(spawn(self._send))
         try:
-            _, pending = wait(jobs, self._remaining_time(endtime))
+            _, pending = wait(jobs, _time_until(endtime))
         finally:
             # What they have not read yet stays in the pipes, for another call.
             _kill_all(jobs)
@@ -87,7 +88,7 @@ class Popen(stdlib.Popen[Any]):
             )
         for job in jobs:
             job.result()
-        self.wait(timeout=self._remaining_time(endtime))
+        self.wait(timeout=_time_until(endtime))
         return self._as_asked(self.stdout, output), self._as_asked(self.stderr, errors)
 
     def _begin_communication(self, input: Any) -> None:  # noqa: A002
@@ -133,7 +134,6 @@ class Popen(stdlib.Popen[Any]):
 
     # What the standard library has for itself, as it is used here.
     _communication_started: bool
-    _remaining_time: Callable[[float | None], float | None]
     _translate_newlines: Callable[[bytes, str, str], str]
     text_mode: Any
 
@@ -152,6 +152,11 @@ def _cooperative(stream: Any, size: int) -> Any:
     }
     buffered: Any = stream.detach()
     return TextFile(buffer_of(PipeFile(buffered.detach()), size), **options)
+
+
+def _time_until(end: float | None) -> float | None:
+    """The seconds until a moment of the clock that the standard library goes by."""
+    return None if end is None else end - monotonic()
 
 
 def _raw_of(stream: Any, mode: str) -> Any:
