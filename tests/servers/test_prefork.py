@@ -79,3 +79,25 @@ def test_messages_may_come_in_pieces():
         theirs.sendall(b'ed": "x"}\n')
         theirs.close()
         assert prefork.read_messages(ours, unread) == ([{"failed": "x"}], True)
+
+
+def test_a_fork_that_fails_is_tried_again():
+    run_isolated("""
+import os, signal
+from ringlet.servers.prefork import Supervisor
+fork, calls = os.fork, []
+def fork_in_need():
+    calls.append(1)
+    if len(calls) == 2:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+os.fork = fork_in_need
+def work(link):
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    link.ready()
+    while True:
+        signal.pause()
+stop = lambda: os.kill(os.getpid(), signal.SIGTERM)
+assert Supervisor(work, 2, when_ready=stop).run() == 0
+assert len(calls) == 3, calls
+""")

@@ -179,7 +179,15 @@ class Supervisor:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # of processes or memory there will be more later
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            ours.close()
+            theirs.close()
+            logger.error("cannot start a worker for now: %s", error)
+            self._not_before = time.monotonic() + LONGEST_PAUSE / 10
+            return
         if pid == 0:
             self._signals.forget()
             for child in self._children:
