@@ -152,6 +152,18 @@ def test_files_on_disk(tmp_path, monkeypatch):
     assert threading.get_ident() not in threads
 
 
+def test_what_has_no_bytes_is_not_written(tmp_path):
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    for data in (5, "text", None):
+        with pytest.raises(TypeError):
+            os.write(fd, data)
+        with pytest.raises(TypeError):
+            os.pwrite(fd, data, 0)
+    assert os.write(fd, memoryview(b"abcdef").cast("H")) == 6
+    assert os.pread(fd, 10, 0) == b"abcdef"
+    os.close(fd)
+
+
 def test_in_the_hub_nothing_parks(tmp_path):
     """Where done callbacks and finalizers may run."""
     done = []

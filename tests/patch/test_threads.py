@@ -169,10 +169,11 @@ def fork():
         me = threading.current_thread()
         assert me is threading.main_thread() and threading.enumerate() == [me]
         assert not any(other.is_alive() for other in others)
-        thread = threading.Thread(target=time.sleep, args=(0.001,))
+        ran = []
+        thread = threading.Thread(target=lambda: (time.sleep(0.001), ran.append(True)))
         thread.start()
         thread.join()
-        os._exit(7)
+        os._exit(7 if ran and not thread.is_alive() else 8)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 statuses = []

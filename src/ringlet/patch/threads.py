@@ -225,6 +225,8 @@ class ThreadHandle:
         self.tasklet: _core.Tasklet[Any] | None = None
         self._done = Event()
         self._begun = False
+        #: Whether its thread was another than the one that forked, in the child.
+        self.is_forked_away = False
 
     def __repr__(self) -> str:
         return f"<ThreadHandle object: ident={self.ident}>"
@@ -252,8 +254,9 @@ class ThreadHandle:
 
     def is_done(self) -> bool:
         """Whether the thread has ended. In a forked child all have but the one that forked."""
+        # threading asks for this before _after_fork_in_child() has been called.
         forked_away = _forking is not None and self.tasklet not in (None, _forking)
-        return self._done.is_set() or forked_away
+        return self._done.is_set() or self.is_forked_away or forked_away
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the thread's end, at most `timeout` seconds; None and less than 0: no limit."""
@@ -310,15 +313,20 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     """The tasklet that forked is the main one: its Thread has the native ident from now on."""
+    global _forking
     _waited_for.clear()
-    for ident, (tasklet, _) in list(_running.items()):
-        if tasklet is not _forking:
+    forked, _forking = _forking, None
+    for ident, (tasklet, at_end) in list(_running.items()):
+        if tasklet is not forked:
             del _running[ident]
-    if _forking is None or get_ident() != native_ident():
+            for handle in (getattr(call, "__self__", None) for call in at_end):
+                if isinstance(handle, ThreadHandle):
+                    handle.is_forked_away = True
+    if forked is None or get_ident() != native_ident():
         return
     active = _threading._active
     for ident, thread in list(active.items()):
-        if ident == id(_forking):
+        if ident == id(forked):
             del active[ident]
             active[native_ident()] = thread
             thread._ident = native_ident()
