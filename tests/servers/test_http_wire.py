@@ -63,19 +63,3 @@ def test_lingering_reads_on_but_not_for_ever():
 @pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError()])
 def test_lingering_never_fails(error):
     Wire(ScriptedSocket(b"x", error), None).linger()
-
-
-def test_each_slice_has_the_time_limit_of_writes_whatever_another_tasklet_reads_with():
-    """After an upgrade one tasklet may receive while another sends."""
-    sock = ScriptedSocket(b"hm")
-    wire = Wire(sock, 60.0)
-    send = sock.sendall
-
-    def sendall(data):
-        assert sock.timeouts[-1] == 60.0
-        send(data)
-        wire.receive(0.5) if sock.reads else None
-
-    wire._sendall = sendall
-    wire.send(b"", b"x" * (SEND_BYTES + 1))
-    assert sock.timeouts == [60.0, 0.5, 60.0]

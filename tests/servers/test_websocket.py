@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from wsproto.connection import ConnectionState
@@ -17,7 +17,7 @@ from wsproto.events import (
 )
 from wsproto.extensions import PerMessageDeflate
 
-from ringlet import Channel, spawn, timeout
+from ringlet import Channel, sleep, spawn, timeout
 from ringlet.servers import WSGIServer
 from ringlet.servers import websocket as module
 from ringlet.servers.websocket import WebSocketClosed, websocket
@@ -293,6 +293,52 @@ def test_receiving_has_a_time_limit():
     with serving(handler) as server, client_of(server) as client:
         client.event()
         assert client.message() == "nothing"
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_limits_on_receiving_are_none_on_sending(over_tls):
+    """The client is slow, and a tasklet of the handler often looks whether it has sent something."""
+
+    def handler(ws):
+        sending = spawn(ws.send, b"x" * 10_000_000)
+        while not sending.finished:
+            with suppress(TimeoutError):
+                ws.receive(timeout=0.01)
+        sending.result()
+
+    server_tls, client_tls = (server_context(), client_context()) if over_tls else (None, None)
+    with (
+        serving(handler, server_tls) as server,
+        client_of(server, context=client_tls) as client,
+    ):
+        client.event()
+        for _ in range(100):
+            client.frames.receive_data(client.sock.recv(65536))
+            sleep(0.003)
+        assert len(client.message()) == 10_000_000
+
+
+@pytest.mark.parametrize("code", [0, 99, 999, 1004, 1005, 1006, 1015, 2999, 5000])
+def test_codes_that_may_not_be_sent(code):
+    def handler(ws):
+        with pytest.raises(ValueError, match=f"{code} is no code to close with"):
+            ws.close(code)
+        ws.send("open")
+
+    with serving(handler) as server, client_of(server) as client:
+        client.event()
+        assert client.message() == "open"
+
+
+def test_text_without_a_form_in_utf8_is_refused_and_nothing_is_sent():
+    def handler(ws):
+        with pytest.raises(UnicodeEncodeError):
+            ws.send("\ud800")
+        ws.send("fine")
+
+    with serving(handler) as server, client_of(server) as client:
+        client.event()
+        assert client.message() == "fine"
 
 
 def test_only_str_and_bytes_are_messages():

@@ -2,16 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
-from ringlet.sched import timeout
+from ringlet.sched import timeout as time_limit
 from ringlet.servers.http_response import Response
 from ringlet.servers.http_wire import Wire
 
 logger = logging.getLogger("ringlet.server")
-
-#: Seconds: a time limit that is over at once. With 0 a socket would not wait, and say so by an
-#: error that means the end of a connection everywhere else.
-AT_ONCE = 1e-6
 
 
 class Upgraded:
@@ -40,9 +37,11 @@ class Upgraded:
         if self._held:
             data, self._held = self._held, b""
             return data
-        if timeout is not None:
-            timeout = max(timeout, AT_ONCE)
-        return self._wire.receive(timeout)
+        with time_limit(timeout):
+            while True:
+                # The socket has one time limit, and another tasklet may be in the midst of sending.
+                with suppress(TimeoutError):
+                    return self._wire.receive(self._wire.write_timeout)
 
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises OSError when the connection is lost.
@@ -79,7 +78,7 @@ class Upgrade:
         self._take_held = take_held
         self._offered = {name.strip().lower() for name in offered.split(",")}
         #: The limit on the request's time, which ends with the request.
-        self.scope: timeout | None = None
+        self.scope: time_limit | None = None
         #: The connection, once it was taken over.
         self.upgraded: Upgraded | None = None
 

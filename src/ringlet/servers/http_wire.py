@@ -120,8 +120,6 @@ class Wire:
         self._sendall(head + body[:SEND_BYTES])
         view = memoryview(body)
         for start in range(SEND_BYTES, len(body), SEND_BYTES):
-            if self.write_timeout != self._seconds:  # somebody else has begun to read meanwhile
-                self._allow(self.write_timeout)
             self._sendall(view[start : start + SEND_BYTES])
 
     def send_file(self, head: bytes, file: Any, offset: int, count: int) -> int:

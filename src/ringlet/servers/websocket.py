@@ -35,6 +35,8 @@ PACKED_BYTES = 4096
 
 NORMAL, GOING_AWAY, UNSUPPORTED, ABNORMAL = 1000, 1001, 1003, 1006
 TOO_LONG, FAILED = 1009, 1011
+#: The codes that may be sent.
+SENDABLE = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 
 
 class WebSocketClosed(ConnectionError):
@@ -122,9 +124,12 @@ class WebSocket:
     def send(self, message: str | bytes) -> None:
         """Send one message, str as text and bytes as binary; waits while the client is slow.
 
-        Raises WebSocketClosed when it is closed, TypeError for what is no message.
+        Raises WebSocketClosed when it is closed, TypeError for what is no message, and
+        UnicodeEncodeError for text that UTF-8 cannot express.
         """
         if isinstance(message, str):
+            if not message.isascii():
+                message.encode()  # refused before a part of it is sent
             event: Message[Any] = TextMessage(data=message)
         elif isinstance(message, bytes | bytearray | memoryview):
             event = BytesMessage(data=bytes(message))
@@ -139,8 +144,12 @@ class WebSocket:
     def close(self, code: int = NORMAL, reason: str = "") -> None:
         """Say that we close, with a code as in RFC 6455. Harmless when it is closed.
 
-        What the client sends from now on is dropped; the handler should return.
+        What the client sends from now on is dropped; the handler should return. Raises ValueError
+        for a code that may not be sent: there are 1000 to 1014, without 1004 to 1006, and 3000 to
+        4999 for applications.
         """
+        if code not in SENDABLE:
+            raise ValueError(f"{code} is no code to close with; applications have 3000 to 4999")
         if self._closed is None:
             self._closed = code, reason
             self._transmit(CloseConnection(code=code, reason=reason))
