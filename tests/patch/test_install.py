@@ -307,3 +307,22 @@ assert "socket.socket" in left["class __main__.Mine"]
 old.close()
 """
     )
+
+
+def test_functions_do_not_become_methods_and_are_pickled():
+    run_isolated(
+        """
+import ringlet.patch
+ringlet.patch.install()
+import _thread, pickle, threading, time
+
+class Clock:
+    nap, make, ident = time.sleep, threading.Lock, _thread.get_ident
+
+assert Clock().nap(0) is None and Clock().ident() == threading.get_ident()
+with Clock().make():
+    pass
+assert pickle.loads(pickle.dumps(time.sleep)) is time.sleep
+assert time.sleep.__name__ == "sleep" and "time.sleep" in repr(time.sleep)
+"""
+    )

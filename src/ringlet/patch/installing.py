@@ -5,9 +5,11 @@ import sys
 import threading
 from collections.abc import Iterable
 from importlib import import_module
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from ringlet.patch import drivers, existing, references
+from ringlet.patch.builtin import Builtin
 from ringlet.patch.places import Change, Kind, Place
 from ringlet.patch.primitives import native_ident
 from ringlet.patch.report import Left, Report
@@ -29,7 +31,7 @@ class Patch:
         self.modules = tuple(modules)
         for name in self.modules:
             import_module(name)
-        self.rows = [Change(*_place_of(row), row.new) for n in self.modules for row in rows_of(n)]
+        self.rows = [_change_of(row) for name in self.modules for row in rows_of(name)]
         self._references: list[Change] = []
         self._moved: list[existing.Moved] = []
         self._main_thread = MainThread() if _PRIMITIVE in self.modules else None
@@ -97,6 +99,14 @@ def needed_for(names: Iterable[str]) -> list[str]:
 def original(row: Row) -> Any:
     """What is at the place of a row now."""
     return _place_of(row)[1]
+
+
+def _change_of(row: Row) -> Change:
+    place, old = _place_of(row)
+    new = row.new
+    if isinstance(old, BuiltinFunctionType) and isinstance(new, FunctionType):
+        new = Builtin(new, row.module, row.name)
+    return Change(place, old, new)
 
 
 def _place_of(row: Row) -> tuple[Place, Any]:

@@ -13,7 +13,7 @@ from ringlet.sync import Lock as _Lock
 from ringlet.sync import RLock as _RLock
 from ringlet.sync import SimpleQueue as _SimpleQueue
 
-__all__ = ("Lock", "RLock", "SimpleQueue", "allocate_lock", "get_ident", "local", "native_ident")
+__all__ = ("Lock", "RLock", "SimpleQueue", "get_ident", "local", "native_ident")
 
 
 class Lock(_Lock):
@@ -34,11 +34,6 @@ class RLock(_RLock):
 
 class SimpleQueue(_SimpleQueue[Any]):
     """A ringlet.sync.SimpleQueue."""
-
-
-def allocate_lock() -> Lock:
-    """A new lock, as _thread.allocate_lock()."""
-    return Lock()
 
 
 def get_ident() -> int:
