@@ -297,7 +297,7 @@ def test_receiving_has_a_time_limit():
 
 @pytest.mark.parametrize("over_tls", [False, True])
 def test_limits_on_receiving_are_none_on_sending(over_tls):
-    """The client is slow, and a tasklet of the handler often looks whether it has sent something."""
+    """The client is slow, and the handler often looks whether it has sent something."""
 
     def handler(ws):
         sending = spawn(ws.send, b"x" * 10_000_000)

@@ -37,11 +37,14 @@ class Upgraded:
         if self._held:
             data, self._held = self._held, b""
             return data
+        data: bytes | None = None
         with time_limit(timeout):
-            while True:
+            while data is None:
                 # The socket has one time limit, and another tasklet may be in the midst of sending.
                 with suppress(TimeoutError):
-                    return self._wire.receive(self._wire.write_timeout)
+                    data = self._wire.receive(self._wire.write_timeout)
+        assert data is not None
+        return data
 
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises OSError when the connection is lost.
