@@ -37,14 +37,14 @@ class Upgraded:
         if self._held:
             data, self._held = self._held, b""
             return data
-        data: bytes | None = None
+        came: bytes | None = None
         with time_limit(timeout):
-            while data is None:
+            while came is None:
                 # The socket has one time limit, and another tasklet may be in the midst of sending.
                 with suppress(TimeoutError):
-                    data = self._wire.receive(self._wire.write_timeout)
-        assert data is not None
-        return data
+                    came = self._wire.receive(self._wire.write_timeout)
+        assert came is not None
+        return came
 
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises OSError when the connection is lost.
