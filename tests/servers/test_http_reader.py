@@ -409,6 +409,7 @@ def test_a_response_that_promised_to_go_on_is_kept_to_while_closing():
         {"min_rate": 0},
         {"request_timeout": -1.0},
         {"closing_timeout": 0},
+        {"closing_timeout": None},
         {"header_timeout": -1.0},
         {"io_timeout": 0.0},
         {"max_request_line": 0},

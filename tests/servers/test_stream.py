@@ -279,6 +279,9 @@ def test_a_listening_socket_may_be_given():
         assert server.address == listener.getsockname()
         assert ask(client, b"x") == b"x"
     assert listener.fileno() == -1
+    with pytest.raises(OSError, match="closed, as a server that stops leaves the one it was given"):
+        server.start()
+    assert server.address is listener
 
 
 def test_starting_and_stopping_twice_changes_nothing():

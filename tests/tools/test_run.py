@@ -139,3 +139,31 @@ def test_options_after_the_program_belong_to_the_program(words, own):
     head, rest = run_command.split(words.split())
     assert head == own.split()
     assert head + rest == words.split()
+
+
+MEET = """
+import os, threading
+meeting = threading.Barrier(51, timeout=20)
+threads = [threading.Thread(target=meeting.wait) for _ in range(50)]
+for thread in threads:
+    thread.start()
+print(len(os.listdir("/proc/self/task")) > 50)
+meeting.wait()
+for thread in threads:
+    thread.join()
+print(meeting.broken)
+"""
+
+
+@pytest.mark.parametrize(("options", "native"), [([], True), (["--patch"], False)])
+def test_patched_threads_are_tasklets(folder, options, native):
+    (folder / "meet.py").write_text(MEET)
+    said = ringlet(folder, "run", *options, "meet.py")
+    assert (said.returncode, said.stdout, said.stderr) == (0, f"{native}\nFalse\n", "")
+
+
+def test_what_was_patched_is_said(folder):
+    said = ringlet(folder, "run", "--patch-report", "show.py")
+    assert said.returncode == 0
+    assert "patched: time, " in said.stderr
+    assert "  threading." in said.stderr

@@ -57,7 +57,7 @@ class HTTPLimits:
                 raise ValueError(f"HTTPLimits.{name} is {value!r}: give a positive number or None")
         for name in ("closing_timeout", "max_request_line", "max_header_bytes", "max_headers"):
             value = getattr(self, name)
-            if not value > 0:
+            if value is None or not value > 0:
                 raise ValueError(f"HTTPLimits.{name} is {value!r}: give a positive number")
 
 

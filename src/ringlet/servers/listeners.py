@@ -188,6 +188,12 @@ def _listen_at(address: Address, how: Listening) -> list[Listener]:
 
 def _adopted(given: stdlib.socket) -> socket:
     """A socket that somebody else has made listen. A plain one is taken over."""
+    if given.fileno() < 0:
+        raise OSError(
+            errno.EBADF,
+            "the listening socket is closed, as a server that stops leaves the one it was given: "
+            "make another server with a socket that is open",
+        )
     if isinstance(given, socket):
         sock = given
     else:
