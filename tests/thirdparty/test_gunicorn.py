@@ -46,7 +46,7 @@ def gunicorn(folder, *options, worker=WORKER):
         process.communicate()
 
 
-@pytest.mark.parametrize("worker", [WORKER, "egg:ringlet#worker"])
+@pytest.mark.parametrize("worker", [WORKER, "egg:ringlet", "egg:ringlet#worker"])
 def test_it_serves_with_several_workers_and_stops(tmp_path, worker):
     application(tmp_path)
     with gunicorn(tmp_path, "--workers", "2", worker=worker) as served:

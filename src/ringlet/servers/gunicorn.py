@@ -1,6 +1,6 @@
 """A worker for gunicorn: its master, configuration and logs, with ringlet's HTTP server.
 
-Used as `gunicorn -k ringlet.servers.gunicorn.Worker MODULE:APP` or `-k egg:ringlet#worker`.
+Used as `gunicorn -k ringlet.servers.gunicorn.Worker MODULE:APP` or `-k egg:ringlet`.
 """
 
 import os
