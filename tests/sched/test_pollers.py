@@ -307,21 +307,57 @@ def test_a_signal_handler_that_spawns(poller, pair):
     reader.kill()
 
 
+class Interruption(Exception):
+    """What a signal handler raises."""
+
+
 def test_an_exception_from_a_signal_handler_loses_no_event(poller, pair):
     """It ends the main program's wait; others find what has come meanwhile."""
     a, b = pair
 
     def handler(*_):
         b.send(b"x")
-        raise KeyError("from the handler")
+        raise Interruption
 
     reader = ringlet.spawn(wait_for, a, READ)
     with (
         signal_while_polling(handler),
-        pytest.raises(KeyError, match="from the handler"),
+        pytest.raises(Interruption),
     ):
         ringlet.Channel().receive()
     assert reader.result() == READ
+
+
+class Interrupted(selectors.EpollSelector):
+    """Once a signal comes in the midst of register(), when one of two lists has the descriptor."""
+
+    known_to = None
+
+    def register(self, fileobj, events, data=None):
+        key = super().register(fileobj, events, data)
+        known_to, Interrupted.known_to = Interrupted.known_to, None
+        if known_to == "kernel":
+            del self._fd_to_key[key.fd]
+            raise Interruption
+        if known_to == "selector":
+            self._selector.unregister(key.fd)
+            raise Interruption
+        return key
+
+
+@pytest.mark.parametrize("known_to", ["kernel", "selector"])
+def test_a_signal_may_come_in_the_midst_of_registering(pair, known_to):
+    a, b = pair
+    other = SelectorPoller(Interrupted())
+    try:
+        Interrupted.known_to = known_to
+        with pytest.raises(Interruption):
+            other.arm(a.fileno(), READ)
+        other.arm(a.fileno(), READ)
+        b.send(b"x")
+        assert other.poll(10) == [(a.fileno(), READ)]
+    finally:
+        other.close()
 
 
 def test_pollers_are_changed_while_tasklets_wait(poller, pair):

@@ -76,11 +76,25 @@ class SelectorPoller:
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
         self._is_kernels = hasattr(selector, "fileno")
+        #: Whether what a signal handler raised may have come between the selector's own list and
+        #: the kernel's, which then differ.
+        self._is_torn = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({type(self._selector).__name__}())"
 
     def arm(self, fd: int, mask: int, /) -> None:
+        if self._is_torn:
+            self._renew()
+        self._is_torn = True
+        try:
+            self._register(fd, mask)
+        except OSError:
+            self._is_torn = False
+            raise
+        self._is_torn = False
+
+    def _register(self, fd: int, mask: int) -> None:
         selector = self._selector
         try:
             known = selector.get_map().get(fd)
@@ -95,10 +109,14 @@ class SelectorPoller:
 
     def forget(self, fd: int, /) -> None:
         # Selectors forget the descriptor before they tell the kernel, which may know it no more.
+        was_torn, self._is_torn = self._is_torn, True
         with suppress(KeyError, ValueError, OSError):
             self._selector.unregister(fd)
+        self._is_torn = was_torn
 
     def poll(self, timeout: float | None, /) -> list[tuple[int, int]]:
+        if self._is_torn:
+            self._renew()
         begun = _monotonic()
         try:
             ready = [(key.fd, mask) for key, mask in self._selector.select(timeout)]
@@ -125,6 +143,7 @@ class SelectorPoller:
             with suppress(OSError):  # closed meanwhile
                 new.register(key.fd, key.events)
         old, self._selector = self._selector, new
+        self._is_torn = False
         old.close()
 
     def close(self) -> None:
