@@ -410,3 +410,10 @@ def test_nothing_is_kept_of_what_was_written():
     with files.open(a, "rb", 0), files.open(b, "wb", 0) as writer:
         writer.write(data)
     data.clear()  # an export would forbid it
+
+
+def test_a_number_is_not_written_as_so_many_zeros(tmp_path):
+    path = tmp_path / "numbers"
+    with files.open(path, "wb", buffering=0) as file, pytest.raises(TypeError):
+        file.write(5)
+    assert path.read_bytes() == b""

@@ -7,13 +7,14 @@ mode: `cat` beside us would fail with EAGAIN. So nobody here ever sets it.
 import errno
 import os
 import stat
+from collections.abc import Callable
 from select import POLLIN, POLLOUT
 from typing import Any
 
 from ringlet.io import native
 from ringlet.io.threadpool import to_thread
 
-__all__ = ("is_on_disk", "read_from_memory", "read_now", "write_now")
+__all__ = ("copy_of", "is_on_disk", "read_from_memory", "read_now", "write_now")
 
 #: What a pipe takes at once when it takes anything.
 PIPE_BUF = 4096
@@ -34,14 +35,10 @@ def read_from_memory(fd: int, buffers: Any) -> int | None:
 
     Returns the bytes read; 0 at the end.
     """
-    if not NOWAIT:
-        return None
     try:
-        return os.preadv(fd, buffers, -1, NOWAIT)
-    except OSError as error:
-        if error.errno in UNKNOWN or isinstance(error, BlockingIOError):
-            return None
-        raise
+        return _ask_kernel(os.preadv, fd, buffers)
+    except BlockingIOError:
+        return None
 
 
 def read_now(fd: int, buffers: Any) -> int:
@@ -49,14 +46,9 @@ def read_now(fd: int, buffers: Any) -> int:
 
     Raises BlockingIOError when there is nothing yet, and OSError as os.readv does.
     """
-    if NOWAIT:
-        try:
-            return os.preadv(fd, buffers, -1, NOWAIT)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            if error.errno not in UNKNOWN:
-                raise
+    count = _ask_kernel(os.preadv, fd, buffers)
+    if count is not None:
+        return count
     _check_ready(fd, POLLIN)
     return native.readv(fd, buffers)
 
@@ -67,19 +59,38 @@ def write_now(fd: int, data: Any) -> int:
     Raises BlockingIOError when there is no room, and OSError as os.write does. Where the kernel
     cannot do it without waiting it is done in another thread, and parks the tasklet.
     """
-    if NOWAIT:
-        try:
-            return os.pwritev(fd, [data], -1, NOWAIT)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            if error.errno not in UNKNOWN:
-                raise
+    count = _ask_kernel(os.pwritev, fd, [data])
+    if count is not None:
+        return count
     _check_ready(fd, POLLOUT)
     if stat.S_ISFIFO(os.fstat(fd).st_mode):
         return native.write(fd, memoryview(data).cast("B")[:PIPE_BUF])
-    # A copy: when the tasklet is killed the thread goes on, and the caller may use its buffer.
-    return to_thread(native.write, fd, bytes(data))
+    return to_thread(native.write, fd, copy_of(data))
+
+
+def copy_of(data: Any) -> bytes:
+    """What a thread may write while others change `data`: when the tasklet is killed it goes on.
+
+    Raises TypeError for what has no bytes. bytes() does not for numbers, of which it makes so many
+    zeros.
+    """
+    with memoryview(data) as view:
+        return view.tobytes()
+
+
+def _ask_kernel(call: Callable[..., int], fd: int, buffers: Any) -> int | None:
+    """preadv() or pwritev() that do not wait. None where the kernel cannot do that.
+
+    Raises BlockingIOError when it would have to wait, and OSError as `call` does.
+    """
+    if not NOWAIT:
+        return None
+    try:
+        return call(fd, buffers, -1, NOWAIT)
+    except OSError as error:
+        if error.errno in UNKNOWN:
+            return None
+        raise
 
 
 def _check_ready(fd: int, event: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ringlet import _core
 from ringlet._core import Endpoint
 from ringlet.io import files, native, subprocess
-from ringlet.io.attempts import is_on_disk, read_from_memory, read_now, write_now
+from ringlet.io.attempts import copy_of, is_on_disk, read_from_memory, read_now, write_now
 from ringlet.io.childexit import await_change, await_exit
 from ringlet.io.threadpool import to_thread
 from ringlet.sched.pollers import READ, WRITE
@@ -88,7 +88,7 @@ def write(fd: int, data: Any, /) -> int:
     if _cannot_wait(fd):
         return native.write(fd, data)
     if is_on_disk(fd):
-        return to_thread(native.write, fd, _copy(data))
+        return to_thread(native.write, fd, copy_of(data))
     with memoryview(data).cast("B") as rest:
         written = 0
         while written < len(rest):
@@ -110,7 +110,7 @@ def pread(fd: int, length: int, offset: int, /) -> bytes:
 
 def pwrite(fd: int, data: Any, offset: int, /) -> int:
     """os.pwrite(), in a thread."""
-    return _in_thread(stdlib.pwrite, fd, _copy(data), offset)
+    return _in_thread(stdlib.pwrite, fd, copy_of(data), offset)
 
 
 def fsync(fd: Any) -> None:
@@ -142,15 +142,6 @@ def _cannot_wait(fd: int) -> bool:
     In the hub nobody can be waited for, but a program that was patched may well log something.
     """
     return _core.in_hub() or not stdlib.get_blocking(fd)
-
-
-def _copy(data: Any) -> bytes:
-    """What a thread may write while others change `data`. Raises TypeError for what has no bytes.
-
-    bytes() does not for numbers, of which it makes so many zeros.
-    """
-    with memoryview(data) as view:
-        return view.tobytes()
 
 
 def _in_thread(f: Callable[..., T], *args: Any) -> T:

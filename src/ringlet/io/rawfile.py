@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ringlet._core import Endpoint
 from ringlet.io import native
-from ringlet.io.attempts import read_from_memory, read_now, write_now
+from ringlet.io.attempts import copy_of, read_from_memory, read_now, write_now
 from ringlet.io.threadpool import to_thread
 from ringlet.sched.pollers import READ, WRITE
 
@@ -184,7 +184,7 @@ class DiskFile(RawFile):
     def write(self, data: Any, /) -> int:
         """Write of `data` what the kernel takes, all of it as a rule. Returns the bytes written."""
         self._check(self.writable(), "writing")
-        return self._in_thread(native.write, self.fileno(), bytes(data))
+        return self._in_thread(native.write, self.fileno(), copy_of(data))
 
     def truncate(self, size: int | None = None, /) -> int:
         return self._in_thread(self._file.truncate, size)
