@@ -59,7 +59,7 @@ def test_other_tasklets_run_meanwhile(monkeypatch):
         gate.wait()
         return ["found"]
 
-    monkeypatch.setattr(dns, "native_getaddrinfo", slow)
+    monkeypatch.setattr(dns.native, "getaddrinfo", slow)
     looking = ringlet.spawn(dns.getaddrinfo, "name", "service")
     ringlet.sleep(0.001)
     assert looking.state == "parked"
@@ -77,7 +77,7 @@ def hanging(monkeypatch):
         begun.append(args)
         gate.wait()
 
-    monkeypatch.setattr(dns, "native_getaddrinfo", hang)
+    monkeypatch.setattr(dns.native, "getaddrinfo", hang)
     yield begun
     gate.set()
 
@@ -118,7 +118,7 @@ def test_the_pool_survives_lookups_that_nobody_waits_for_any_more(monkeypatch):
             gate.wait()
         return [host]
 
-    monkeypatch.setattr(dns, "native_getaddrinfo", slow)
+    monkeypatch.setattr(dns.native, "getaddrinfo", slow)
     slow_ones = [ringlet.spawn(dns.getaddrinfo, "slow", "x") for _ in range(2 * dns.THREADS)]
     quick = ringlet.spawn(dns.getaddrinfo, "quick", "x")
     ringlet.sleep(0.01)
@@ -134,7 +134,7 @@ def test_the_end_of_the_program_waits_for_no_lookup():
         """
 import threading, ringlet
 from ringlet.io import dns
-dns.native_getaddrinfo = lambda *_: threading.Event().wait()
+dns.native.getaddrinfo = lambda *_: threading.Event().wait()
 with ringlet.timeout(0.05, quiet=True):
     dns.getaddrinfo("name", "service")
 """

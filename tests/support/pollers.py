@@ -6,14 +6,18 @@ from collections.abc import Callable
 from ringlet.sched.pollers import READ, WRITE, Poller, SelectorPoller, import_selectors2
 
 
-class OnceOnlyPoller:
-    """Reports each descriptor once and then not again, as the contract allows."""
+class AroundAnother:
+    """What reports in its own way what another one finds."""
 
     def __init__(self):
         self.inner = SelectorPoller(selectors.DefaultSelector())
         self.arm = self.inner.arm
         self.forget = self.inner.forget
         self.close = self.inner.close
+
+
+class OnceOnlyPoller(AroundAnother):
+    """Reports each descriptor once and then not again, as the contract allows."""
 
     def poll(self, timeout):
         ready = self.inner.poll(timeout)
@@ -22,14 +26,8 @@ class OnceOnlyPoller:
         return ready
 
 
-class NoisyPoller:
+class NoisyPoller(AroundAnother):
     """Reports what nobody asked for, and everything for both directions."""
-
-    def __init__(self):
-        self.inner = SelectorPoller(selectors.DefaultSelector())
-        self.arm = self.inner.arm
-        self.forget = self.inner.forget
-        self.close = self.inner.close
 
     def poll(self, timeout):
         ready = self.inner.poll(timeout)

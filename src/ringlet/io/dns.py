@@ -5,13 +5,9 @@ Addresses in digits are answered at once. Arguments, results and errors are the 
 
 import socket as stdlib
 from collections.abc import Callable
-from socket import getaddrinfo as native_getaddrinfo
-from socket import gethostbyaddr as native_gethostbyaddr
-from socket import gethostbyname as native_gethostbyname
-from socket import gethostbyname_ex as native_gethostbyname_ex
-from socket import getnameinfo as native_getnameinfo
 from typing import Any, TypeVar
 
+from ringlet.io import native
 from ringlet.io.threadpool import ThreadPool
 
 R = TypeVar("R")
@@ -46,12 +42,12 @@ def getaddrinfo(
     """
     if _is_number(port):
         try:
-            return native_getaddrinfo(
+            return native.getaddrinfo(
                 host, port, family, type, proto, flags | stdlib.AI_NUMERICHOST
             )
         except stdlib.gaierror:
             pass  # a name, or an error that will come again
-    return _look_up(native_getaddrinfo, host, port, family, type, proto, flags)
+    return _look_up(native.getaddrinfo, host, port, family, type, proto, flags)
 
 
 def _is_number(port: bytes | str | int | None) -> bool:
@@ -62,28 +58,28 @@ def gethostbyname(hostname: str) -> str:
     """An IPv4 address of `hostname`."""
     if is_numeric(stdlib.AF_INET, hostname):
         return hostname
-    return _look_up(native_gethostbyname, hostname)
+    return _look_up(native.gethostbyname, hostname)
 
 
 def gethostbyname_ex(hostname: str) -> tuple[str, list[str], list[str]]:
     """The name, the aliases and the IPv4 addresses of `hostname`."""
     if isinstance(hostname, str) and is_numeric(stdlib.AF_INET, hostname):
-        return native_gethostbyname_ex(hostname)
-    return _look_up(native_gethostbyname_ex, hostname)
+        return native.gethostbyname_ex(hostname)
+    return _look_up(native.gethostbyname_ex, hostname)
 
 
 def gethostbyaddr(ip_address: str) -> tuple[str, list[str], list[str]]:
     """The name, the aliases and the addresses of the host with `ip_address`."""
-    return _look_up(native_gethostbyaddr, ip_address)
+    return _look_up(native.gethostbyaddr, ip_address)
 
 
 def getnameinfo(sockaddr: Any, flags: int) -> tuple[str, str]:
     """The host and the service that belong to a socket address, which has its host in digits."""
     if not isinstance(sockaddr, tuple) or not isinstance(flags, int):
-        return native_getnameinfo(sockaddr, flags)  # which says what is wrong with it
+        return native.getnameinfo(sockaddr, flags)  # which says what is wrong with it
     if flags & _DIGITS_ONLY == _DIGITS_ONLY:
-        return native_getnameinfo(sockaddr, flags)
-    return _look_up(native_getnameinfo, sockaddr, flags)
+        return native.getnameinfo(sockaddr, flags)
+    return _look_up(native.getnameinfo, sockaddr, flags)
 
 
 def getfqdn(name: str = "") -> str:

@@ -7,12 +7,18 @@ import os
 import signal
 from _thread import RLock, allocate_lock
 from select import poll
+from socket import getaddrinfo, gethostbyaddr, gethostbyname, gethostbyname_ex, getnameinfo
 
 __all__ = (
     "RLock",
     "allocate_lock",
     "fdatasync",
     "fsync",
+    "getaddrinfo",
+    "gethostbyaddr",
+    "gethostbyname",
+    "gethostbyname_ex",
+    "getnameinfo",
     "poll",
     "read",
     "readv",

@@ -223,7 +223,7 @@ def _add_proxies(group: _Group) -> None:
     )
     group.add_argument(
         "--proxy-protocol",
-        type=networks,
+        type=words,
         nargs="?",
         const=True,
         default=False,
@@ -329,8 +329,3 @@ def optional(convert: Callable[[str], Any]) -> Callable[[str], Any]:
 def words(text: str) -> list[str]:
     """Words with commas between."""
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def networks(text: str) -> Any:
-    """The value of --proxy-protocol."""
-    return words(text)
