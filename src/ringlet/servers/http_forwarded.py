@@ -7,12 +7,12 @@ appended: the last address that is none of theirs is the client.
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NoReturn
 from wsgiref.types import WSGIEnvironment
 
 from ringlet.servers.http_limits import RequestError
 from ringlet.servers.http_parser import HOST
+from ringlet.servers.networks import Networks, address_of
 
 #: What can be believed, and where the environ has it.
 KNOWN = {
@@ -56,7 +56,7 @@ class TrustedProxies:
         self._everybody = "*" in names
         self._unix = "unix" in names
         try:
-            self._networks = [ip_network(name) for name in names if name not in ("*", "unix")]
+            self._networks = Networks(name for name in names if name not in ("*", "unix"))
         except ValueError as error:
             raise ValueError(
                 f"trusted_proxies: {error}: give addresses, networks, 'unix' or '*'"
@@ -83,8 +83,7 @@ class TrustedProxies:
             return True
         if host == "localhost":
             return self._unix
-        address = _address(host)
-        return address is not None and any(address in network for network in self._networks)
+        return host in self._networks
 
     def apply(self, environ: WSGIEnvironment) -> None:
         """Make `environ` tell of the client. Raises RequestError for what is no such header.
@@ -157,15 +156,6 @@ def _last(value: str) -> str:
     return value.rpartition(",")[2].strip()
 
 
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """None for what is no address. An IPv4 address inside an IPv6 one is the IPv4 address."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
-
-
 def _node(text: str) -> tuple[str, str]:
     """Address and port of a hop: "192.0.2.1", "192.0.2.1:80", "::1", "[::1]:80".
 
@@ -182,7 +172,7 @@ def _node(text: str) -> tuple[str, str]:
         host, _, port = text.partition(":")
     if host.lower() == "unknown" or host.startswith("_"):
         return "", ""
-    if _address(host) is None or (port and not (port.isascii() and port.isdecimal())):
+    if address_of(host) is None or (port and not (port.isascii() and port.isdecimal())):
         _refuse("for")
     return host, port
 

@@ -3,13 +3,13 @@
 The source of the rules is HAProxy's specification, "The PROXY protocol", section 2.
 """
 
-import ipaddress
 import socket as stdlib
 import struct
 from collections.abc import Iterable
 from typing import Any, Self
 
 from ringlet.io.socket import socket
+from ringlet.servers.networks import Networks
 
 __all__ = ("ProxyProtocol", "ProxyProtocolError")
 
@@ -19,8 +19,6 @@ LONGEST_LINE = 107
 #: Bytes of addresses and further fields that a header of version 2 may have. The format allows
 #: 64 KiB; a proxy's own fields are far below this.
 LONGEST_REST = 4096
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ProxyProtocolError(Exception):
@@ -33,7 +31,7 @@ class ProxyProtocol:
     `trusted` is who sends one: None is everybody; `unix` whether whoever comes by a Unix socket.
     """
 
-    def __init__(self, trusted: list[Network] | None, unix: bool) -> None:
+    def __init__(self, trusted: Networks | None, unix: bool) -> None:
         self._trusted = trusted
         self._unix = unix
 
@@ -47,18 +45,14 @@ class ProxyProtocol:
                 f"proxy_protocol={wanted!r}: give True, or a list of networks and 'unix'"
             )
         words = list(wanted)
-        networks = [ipaddress.ip_network(word) for word in words if word != "unix"]
+        networks = Networks(word for word in words if word != "unix")
         return cls(networks, "unix" in words)
 
     def trusts(self, sock: socket, address: Any) -> bool:
         """Whether who connects from `address` is a proxy that says whom it connects for."""
         if sock.family == stdlib.AF_UNIX:
             return self._unix
-        if self._trusted is None:
-            return True
-        host = ipaddress.ip_address(address[0].partition("%")[0])
-        mapped = getattr(host, "ipv4_mapped", None)
-        return any((mapped or host) in network for network in self._trusted)
+        return self._trusted is None or address[0] in self._trusted
 
     def client_of(self, sock: socket, address: Any) -> Any:
         """Whom a connection from `address` is for; reads the header if it is a proxy's.
