@@ -184,3 +184,8 @@ def test_a_proxy_has_only_so_much_time(caplog):
     [record] = caplog.records
     assert "the proxy protocol with 127.0.0.1:" in record.getMessage()
     server.stop(0)
+
+
+def test_what_is_no_network_is_said_with_the_name_of_the_option():
+    with pytest.raises(ValueError, match=r"^proxy_protocol: '10\.0\.0\.0/99' .*: give addresses"):
+        ProxyProtocol.of(["10.0.0.0/99"])

@@ -45,7 +45,12 @@ class ProxyProtocol:
                 f"proxy_protocol={wanted!r}: give True, or a list of networks and 'unix'"
             )
         words = list(wanted)
-        networks = Networks(word for word in words if word != "unix")
+        try:
+            networks = Networks(word for word in words if word != "unix")
+        except ValueError as error:
+            raise ValueError(
+                f"proxy_protocol: {error}: give addresses, networks or 'unix'"
+            ) from None
         return cls(networks, "unix" in words)
 
     def trusts(self, sock: socket, address: Any) -> bool:
